@@ -1,0 +1,122 @@
+"""What settings must not say, each fault as (NAME, sentence).
+
+Takes   parsed values
+Gives   a list of problems, empty where all is well
+Raises  nothing
+Not     parsing (settings.py), reachability (the key source's log and /readyz)
+Source  docs/design.md "Settings"; RFC 8725 §3.1, RFC 8414 §2, RFC 9728 §1.2
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from urllib.parse import SplitResult, urlsplit
+
+# NOTE: `none` and every HS* are left out on purpose: a public key must never serve as an HMAC secret (RFC 8725 §3.1).
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
+MAX_SKEW_SECONDS = 120
+Problems = Iterator[tuple[str, str]]
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this machine: 127.0.0.0/8, ::1 or localhost."""
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def tenant_problems(issuers: tuple[str, ...], audiences: tuple[str, ...]) -> Problems:
+    """Yield what is wrong with the issuer(s) and the audience(s)."""
+    if not issuers:
+        yield "TENANT_ISSUER", "is required: your tenant's issuer URL, exactly (or set AUTH0_DOMAIN)"
+    if not audiences:
+        yield "API_AUDIENCE", "is required: the API identifier that the tenant puts into `aud`"
+    if len(set(issuers)) < len(issuers):
+        yield "TENANT_ISSUER", "names one issuer twice"
+    for issuer in issuers:
+        yield from _issuer_problems(issuer)
+        if issuer in audiences:
+            yield "API_AUDIENCE", "must not be the issuer itself: every token of the tenant would be accepted"
+        if issuer.removesuffix("/") + "/userinfo" in audiences:
+            yield "API_AUDIENCE", "must not be the tenant's own /userinfo: register an API at the tenant"
+    if any(not re.fullmatch(r"[\x21-\x7e]+", audience) for audience in audiences):
+        yield "API_AUDIENCE", "must be printable ASCII without spaces"
+
+
+def _issuer_problems(issuer: str) -> Problems:
+    parts = _split(issuer)
+    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
+        yield "TENANT_ISSUER", "must be an absolute https URL, such as https://example.eu.auth0.com/"
+    elif parts.query or parts.fragment:
+        yield "TENANT_ISSUER", "must have neither query nor fragment"
+    elif parts.scheme == "http" and not is_loopback(parts.hostname):
+        yield "TENANT_ISSUER", "must be https: plain http is taken from a loopback address only"
+
+
+def policy_problems(algorithms: tuple[str, ...], profile: str, skew_seconds: int) -> Problems:
+    """Yield what is wrong with the token policy."""
+    if not algorithms:
+        yield "TOKEN_ALGORITHMS", "must name at least one algorithm"
+    for algorithm in algorithms:
+        if algorithm not in ALGORITHMS:
+            yield "TOKEN_ALGORITHMS", f"may hold {', '.join(ALGORITHMS)}; `none` and HS* are never accepted"
+            break
+    if profile not in {"any", "rfc9068"}:
+        yield "TOKEN_PROFILE", "must be `any` or `rfc9068`"
+    if skew_seconds > MAX_SKEW_SECONDS:
+        yield "CLOCK_SKEW_SECONDS", f"must be at most {MAX_SKEW_SECONDS}: more would keep expired tokens alive"
+
+
+def key_problems(
+    ttl_range_seconds: tuple[float, float], jwks_file: str | None, origins: tuple[str, ...], issuer_count: int
+) -> Problems:
+    """Yield what is wrong with the settings of the key cache."""
+    if ttl_range_seconds[0] > ttl_range_seconds[1]:
+        yield "JWKS_MIN_TTL_SECONDS", "must not be greater than JWKS_MAX_TTL_SECONDS"
+    if jwks_file is not None and issuer_count > 1:
+        yield "JWKS_FILE", "serves a single issuer; TENANT_ISSUER names several"
+    for origin in origins:
+        parts = _split(origin)
+        secure = parts is not None and (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        )
+        if parts is None or not secure or not parts.hostname or parts.path not in {"", "/"} or parts.query:
+            yield "JWKS_ALLOWED_ORIGINS", "must hold origins such as https://keys.example.com, without a path"
+
+
+def url_problems(public_url: str) -> Problems:
+    """Yield what is wrong with the URL that apps use."""
+    parts = _split(public_url)
+    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
+        yield "PUBLIC_URL", "must be an absolute URL, such as https://api.example.com"
+    elif parts.query or parts.fragment or parts.username or '"' in public_url or "\\" in public_url:
+        yield "PUBLIC_URL", "must have neither query, fragment, user nor quotes"
+
+
+def database_problems(url: str, host: str, *, allow_sqlite: bool) -> Problems:
+    """Yield what is wrong with where the data goes; never the URL itself, which holds a password."""
+    scheme = url.partition(":")[0]
+    if scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"}:
+        yield "DATABASE_URL", "must begin with postgresql:// or sqlite:///"
+    elif scheme == "sqlite" and not is_loopback(host) and not allow_sqlite:
+        yield "DATABASE_URL", "is SQLite while HOST is not a loopback address: use PostgreSQL, or say ALLOW_SQLITE=true"
+
+
+def log_problems(log_format: str, log_level: str) -> Problems:
+    """Yield what is wrong with how the log is written."""
+    if log_format not in {"console", "json"}:
+        yield "LOG_FORMAT", "must be `console` or `json`"
+    if log_level not in {"debug", "info", "warning", "error"}:
+        yield "LOG_LEVEL", "must be `debug`, `info`, `warning` or `error`"
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it is the check: a port that is no number raises
+    except ValueError:
+        return None
+    return parts

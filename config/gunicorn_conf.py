@@ -1,0 +1,49 @@
+"""How gunicorn runs the API: `gunicorn -c config/gunicorn_conf.py wsgi:app`.
+
+Threads (gthread) because a request waits on the database, not on the processor; processes because the rest is Python.
+Not     the API's own settings (settings.py), TLS (the proxy in front)
+"""
+
+from pathlib import Path
+from typing import Any
+
+from config.settings import Settings
+
+_settings = Settings.from_env()
+
+bind = f"{_settings.host}:{_settings.port}"
+workers = _settings.web_concurrency
+worker_class = "gthread"
+threads = _settings.web_threads
+# A worker opens its own database and key fetches; nothing may be shared by accident (K9).
+preload_app = False
+
+# T4: a token of 16 KiB must reach the app, which answers in JSON; gunicorn's own answer to a long field is HTML.
+limit_request_field_size = 65_536
+limit_request_line = 8190
+
+# The control socket has one path per user: two instances on one machine would collide.
+control_socket_disable = True
+# Heartbeats on a disk can block a worker for seconds; memory cannot.
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the kernel's shared memory, not a temporary file
+
+timeout = 30
+graceful_timeout = 30
+keepalive = 65
+
+# The app writes one structured line per request (app/web/request_log.py); gunicorn's access log would double it.
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level
+
+
+def post_worker_init(worker: Any) -> None:
+    """Fetch the tenant's keys once the worker exists: a thread started before the fork would be dead here (K9)."""
+    worker.wsgi.extensions["postern"].start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Stop the key refreshers and close the database's connections."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["postern"].stop()

@@ -1,0 +1,157 @@
+"""Read the environment once, into one frozen object; refuse to start on anything doubtful.
+
+Takes   the process environment; every name also as NAME_FILE (the path of a file with the value: a mounted secret)
+Gives   Settings, frozen
+Raises  SettingsError, which names every problem at once and shows no value of a secret
+Not     gunicorn's own switches (gunicorn_conf.py)
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from environs import EnvValidationError, FileAwareEnv
+
+from config.checks import database_problems, key_problems, log_problems, policy_problems, tenant_problems, url_problems
+
+DEVELOPMENT_DATABASE = "sqlite:///var/postern.db"
+
+
+class SettingsError(Exception):
+    """What is wrong with the environment, one line for each setting."""
+
+    def __init__(self, problems: dict[str, list[str]]) -> None:
+        self.problems = problems
+        lines = [f"  {name}: {text}" for name, texts in sorted(problems.items()) for text in texts]
+        super().__init__("the settings are not usable:\n" + "\n".join(lines))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Every setting of the API; README.md and docs/settings.md say what each means."""
+
+    tenant_issuers: tuple[str, ...]
+    api_audiences: tuple[str, ...]
+    token_algorithms: tuple[str, ...] = ("RS256",)
+    token_profile: Literal["any", "rfc9068"] = "any"  # noqa: S105 - a profile's name, not a password
+    scope_claim: str = "scope"
+    roles_claim: str | None = None
+    attributes_claim: str | None = None
+    acr_claim: str | None = None
+    auth_time_claim: str | None = None
+    clock_skew_seconds: int = 30
+    max_token_bytes: int = 16_384
+    token_cache_size: int = 10_000
+    jwks_min_ttl_seconds: float = 300
+    jwks_max_ttl_seconds: float = 900
+    jwks_max_stale_seconds: float = 3600
+    jwks_cooldown_seconds: float = 5
+    jwks_timeout_seconds: float = 5
+    jwks_allowed_origins: tuple[str, ...] = ()
+    jwks_file: str | None = None
+    public_url: str = "http://127.0.0.1:8000"
+    database_url: str = DEVELOPMENT_DATABASE
+    allow_sqlite: bool = False
+    max_body_bytes: int = 1_048_576
+    max_json_depth: int = 32
+    max_attributes_bytes: int = 16_384
+    host: str = "127.0.0.1"
+    port: int = 8000
+    web_concurrency: int = 1
+    web_threads: int = 8
+    log_format: Literal["console", "json"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        """Refuse a combination that could not be meant, however the object was made."""
+        problems: dict[str, list[str]] = {}
+        for found in (
+            tenant_problems(self.tenant_issuers, self.api_audiences),
+            policy_problems(self.token_algorithms, self.token_profile, self.clock_skew_seconds),
+            key_problems(
+                (self.jwks_min_ttl_seconds, self.jwks_max_ttl_seconds),
+                self.jwks_file,
+                self.jwks_allowed_origins,
+                len(self.tenant_issuers),
+            ),
+            url_problems(self.public_url),
+            log_problems(self.log_format, self.log_level),
+            database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
+            self._range_problems(),
+        ):
+            for name, text in found:
+                problems.setdefault(name, []).append(text)
+        if problems:
+            raise SettingsError(problems)
+
+    @property
+    def realm(self) -> str:
+        """The protection space that challenges name (RFC 9110 §11.5): the host of the public URL."""
+        return urlsplit(self.public_url).netloc
+
+    def _range_problems(self) -> list[tuple[str, str]]:
+        """Numbers that must be positive; where 0 has a meaning (cache off, no tolerance), zero passes."""
+        may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds"}
+        found = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if value < 0 or (value == 0 and field.name not in may_be_zero):
+                found.append((field.name.upper(), f"must be greater than zero, not {value:g}"))
+        return found
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read every setting; raise SettingsError with all problems if one is missing or wrong."""
+        env = FileAwareEnv(eager=False, strip_whitespace=True)
+        default: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+        default["web_concurrency"] = os.cpu_count() or 1
+        default["log_format"] = "console" if sys.stderr.isatty() else "json"
+        found: dict[str, Any] = {
+            "tenant_issuers": _issuers(env),
+            "api_audiences": tuple(env.list("API_AUDIENCE", [])),
+            "token_algorithms": tuple(env.list("TOKEN_ALGORITHMS", ["RS256"])),
+            "jwks_allowed_origins": tuple(env.list("JWKS_ALLOWED_ORIGINS", [])),
+        }
+        for name in ("clock_skew_seconds", "max_token_bytes", "token_cache_size", "max_body_bytes", "max_json_depth",
+                     "max_attributes_bytes", "port", "web_concurrency", "web_threads"):  # fmt: skip
+            found[name] = env.int(name.upper(), default[name])
+        for name in ("jwks_min_ttl_seconds", "jwks_max_ttl_seconds", "jwks_max_stale_seconds",
+                     "jwks_cooldown_seconds", "jwks_timeout_seconds"):  # fmt: skip
+            found[name] = env.float(name.upper(), default[name])
+        for name in ("token_profile", "scope_claim", "database_url", "host", "log_format", "log_level"):
+            found[name] = env.str(name.upper(), default[name]) or default[name]
+        for name in ("roles_claim", "attributes_claim", "acr_claim", "auth_time_claim", "jwks_file"):
+            found[name] = env.str(name.upper(), None) or None
+        found["allow_sqlite"] = env.bool("ALLOW_SQLITE", default=False)
+        port = found["port"] if isinstance(found["port"], int) else default["port"]
+        found["public_url"] = env.str("PUBLIC_URL", "") or f"http://127.0.0.1:{port}"
+        return cls._sealed(env, found)
+
+    @classmethod
+    def _sealed(cls, env: FileAwareEnv, found: dict[str, Any]) -> Self:
+        """Join what could not be parsed with what does not fit together, so that one start shows all of it."""
+        unparsed: dict[str, list[str]] = {}
+        try:
+            env.seal()
+        except EnvValidationError as fault:
+            unparsed = dict(cast("Mapping[str, list[str]]", fault.error_messages))
+        usable = {name: value for name, value in found.items() if name.upper() not in unparsed}
+        try:
+            settings = cls(**usable)
+        except SettingsError as fault:
+            raise SettingsError(unparsed | fault.problems) from None
+        if unparsed:
+            raise SettingsError(unparsed)
+        return settings
+
+
+def _issuers(env: FileAwareEnv) -> tuple[str, ...]:
+    """TENANT_ISSUER, exactly as the tenant says it, or AUTH0_DOMAIN, its shorthand."""
+    issuers: tuple[str, ...] = tuple(env.list("TENANT_ISSUER", []))
+    domain = env.str("AUTH0_DOMAIN", "")
+    return issuers or ((f"https://{domain}/",) if domain else ())

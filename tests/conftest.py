@@ -1,0 +1,15 @@
+"""Fixtures that every test room may use."""
+
+import pytest
+
+import config.settings
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test never depends on what the developer's shell has set."""
+    for name in config.settings.Settings.__dataclass_fields__:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name.upper() + "_FILE", raising=False)
+    for name in ("TENANT_ISSUER", "API_AUDIENCE", "AUTH0_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
