@@ -1,0 +1,42 @@
+"""The one principal that every dialect of access token becomes.
+
+Takes   verified claims, from claims.check
+Gives   AccessToken, frozen: it is shared by all requests that bring the same token
+Raises  nothing
+Not     any check: an AccessToken is made by claims.check alone, and trusted only from verifier.verify
+Source  RFC 9068 §2.2; RFC 9470 §5; docs/contracts/tokens.md T18
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["user", "client", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """Who calls, through which app, and what the tenant lets them do.
+
+    Times are seconds since the epoch. `issuer` is the token's own name of the tenant, which is not what a user's
+    identity is keyed by (T11). `cnf` stays None as long as tokens bound to a key are refused (T19).
+    """
+
+    issuer: str
+    subject: str
+    client_id: str | None
+    kind: Kind
+    scopes: frozenset[str]
+    permissions: frozenset[str]
+    audience: tuple[str, ...]
+    expires_at: int | float
+    issued_at: int | None = None
+    org_id: str | None = None
+    jti: str | None = None
+    auth_time: int | float | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    cnf: Mapping[str, Any] | None = None
+    key_id: str | None = None
+    # Out of repr: the claims may hold an address or a name, and a repr ends up in logs.
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -1,0 +1,240 @@
+"""Decide whether decoded claims are an access token for this API.
+
+Takes   claims: dict of JSON values from strict_json, signature already checked
+        policy: TokenPolicy;  typ: the header's, as header.py normalises it;  now: seconds since the epoch (UTC)
+Gives   AccessToken, frozen; scopes is a frozenset[str], never None
+Raises  InvalidToken(reason) and nothing else, whatever the claims contain; the first fault in the order of §2 names it
+Not     typ and alg (header.py), signature (verifier.py), scopes (scopes.py), revocation
+Source  RFC 9068 §2.2, §4; RFC 7519 §4.1; RFC 8725 §3.11; docs/contracts/tokens.md T14 to T19
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from app.oauth.access_token import AccessToken, Kind
+from app.oauth.errors import InvalidToken, Reason
+
+# `none` and HS* are not here and so can never be configured (T7).
+SUPPORTED_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
+MAX_SKEW_SECONDS: Final = 120
+MAX_NAME_LENGTH: Final = 255
+
+# The end of the year 9999: no later time can be a datetime. An `exp` in milliseconds is caught here, too.
+_LAST_SECOND: Final = 253_402_300_799
+
+# What `token_use` (Cognito), `token_type` and `typ` (Keycloak) say of access tokens and of ID tokens.
+_KIND_CLAIMS: Final = ("token_use", "token_type", "typ")
+_ACCESS_WORDS: Final = frozenset(
+    {"access", "access_token", "bearer", "dpop", "jwt", "at+jwt", "urn:ietf:params:oauth:token-type:access_token"}
+)
+_ID_WORDS: Final = frozenset({"id", "id_token"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPolicy:
+    """What this API accepts as an access token; built once from the settings.
+
+    `issuers` are names of one tenant (T11). `acr_claim` and `auth_time_claim` name the claims in which a tenant says
+    these things otherwise; the standard ones are read where those are absent.
+    """
+
+    issuers: tuple[str, ...]
+    audiences: frozenset[str]
+    algorithms: tuple[str, ...] = ("RS256",)
+    profile: Literal["any", "rfc9068"] = "any"
+    scope_claim: str = "scope"
+    clock_skew_seconds: int = 30
+    max_token_bytes: int = 16_384
+    acr_claim: str | None = None
+    auth_time_claim: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a policy that would let anything in, even if the settings did not."""
+        if not self.issuers or not all(self.issuers) or not self.audiences or not all(self.audiences):
+            raise ValueError("a token policy needs an issuer and an audience")
+        if not self.algorithms or not set(self.algorithms) <= set(SUPPORTED_ALGORITHMS):
+            raise ValueError(f"algorithms must be some of {', '.join(SUPPORTED_ALGORITHMS)}")
+        if not 0 <= self.clock_skew_seconds <= MAX_SKEW_SECONDS:
+            raise ValueError(f"the clock skew must be 0 to {MAX_SKEW_SECONDS} seconds")
+
+
+class IssuedInFuture(InvalidToken):
+    """An `iat` in the future: a tenant does not do this, so it is probably OUR clock; the verifier logs it."""
+
+    def __init__(self, ahead_seconds: float) -> None:
+        super().__init__(Reason.TOKEN_NOT_YET_VALID)
+        self.ahead_seconds = ahead_seconds
+
+
+def check(
+    claims: Mapping[str, Any], policy: TokenPolicy, *, typ: str | None, now: float, kid: str | None = None
+) -> AccessToken:
+    """Turn claims of any dialect into the one AccessToken, or refuse them."""
+    issuer = issuer_of(claims, policy)
+    _refuse_other_tokens(claims, policy, typ)
+    audience = _audience(claims, policy)
+    expires_at, issued_at = _times(claims, policy, now)
+    subject = _required(claims, "sub")
+    scopes = _scopes(claims, policy)
+    permissions = frozenset(_strings(claims.get("permissions", [])))
+    client_id = _client_id(claims)
+    jti = _text(claims, "jti")
+    if policy.profile == "rfc9068" and ("client_id" not in claims or issued_at is None or jti is None):
+        raise InvalidToken(Reason.MISSING_CLAIM)
+    token = AccessToken(
+        issuer=issuer,
+        subject=subject,
+        client_id=client_id,
+        kind=_kind(claims, subject, client_id),
+        scopes=scopes,
+        permissions=permissions,
+        audience=audience,
+        expires_at=expires_at,
+        issued_at=issued_at,
+        org_id=_text(claims, "org_id"),
+        jti=jti,
+        auth_time=_number(claims, _name(claims, policy.auth_time_claim, "auth_time")),
+        acr=_text(claims, _name(claims, policy.acr_claim, "acr")),
+        amr=_strings(claims.get("amr", [])),
+        key_id=kid,
+        claims=MappingProxyType(dict(claims)),
+    )
+    if claims.get("cnf") is not None:
+        # Last of all, and whatever stands in it: a bound token never passes as a plain one (T19).
+        raise InvalidToken(Reason.PROOF_REQUIRED)
+    return token
+
+
+def issuer_of(claims: Mapping[str, Any], policy: TokenPolicy) -> str:
+    """Return the configured issuer that `iss` equals exactly; before the signature it only chooses the keys (T11)."""
+    if "iss" not in claims:
+        raise InvalidToken(Reason.MISSING_CLAIM)
+    issuer = claims["iss"]
+    if type(issuer) is not str or issuer not in policy.issuers:
+        raise InvalidToken(Reason.WRONG_ISSUER)
+    return issuer
+
+
+def refuse_expired(expires_at: float, policy: TokenPolicy, now: float) -> None:
+    """Refuse on or after `exp`, with the skew; also asked for a token that was verified before (V2)."""
+    if now - policy.clock_skew_seconds >= expires_at:
+        raise InvalidToken(Reason.TOKEN_EXPIRED)
+
+
+def _refuse_other_tokens(claims: Mapping[str, Any], policy: TokenPolicy, typ: str | None) -> None:
+    """Refuse what the tenant signed for another purpose (T17).
+
+    What a token says of itself comes first: a logout token has `sid` and a refresh token may have `nonce`, and neither
+    is an ID token.
+    """
+    for name in _KIND_CLAIMS:
+        if name in claims:
+            word = claims[name].lower() if type(claims[name]) is str else ""
+            if word in _ID_WORDS:
+                raise InvalidToken(Reason.ID_TOKEN_USED)
+            if word not in _ACCESS_WORDS:
+                raise InvalidToken(Reason.WRONG_TYPE)
+    if "events" in claims:
+        raise InvalidToken(Reason.WRONG_TYPE)
+    azp = claims.get("azp")
+    if (
+        ("nonce" in claims and typ != "at+jwt")
+        or "at_hash" in claims
+        or "c_hash" in claims
+        or ("sid" in claims and "scope" not in claims and policy.scope_claim not in claims)
+        or (azp is not None and claims.get("aud") in (azp, [azp]))
+    ):
+        raise InvalidToken(Reason.ID_TOKEN_USED)
+
+
+def _audience(claims: Mapping[str, Any], policy: TokenPolicy) -> tuple[str, ...]:
+    if "aud" not in claims:
+        raise InvalidToken(Reason.MISSING_CLAIM)
+    value = claims["aud"]
+    audience = (value,) if type(value) is str else _strings(value)
+    if policy.audiences.isdisjoint(audience):
+        raise InvalidToken(Reason.WRONG_AUDIENCE)
+    return audience
+
+
+def _times(claims: Mapping[str, Any], policy: TokenPolicy, now: float) -> tuple[int | float, int | None]:
+    """Check `exp`, then `nbf`, then `iat`; give (exp, iat in whole seconds)."""
+    expires_at = _number(claims, "exp")
+    if expires_at is None:
+        raise InvalidToken(Reason.MISSING_CLAIM)
+    refuse_expired(expires_at, policy, now)
+    latest = now + policy.clock_skew_seconds
+    not_before = _number(claims, "nbf")
+    if not_before is not None and not_before > latest:
+        raise InvalidToken(Reason.TOKEN_NOT_YET_VALID)
+    issued_at = _number(claims, "iat")
+    if issued_at is None:
+        return expires_at, None
+    if issued_at > latest:
+        raise IssuedInFuture(issued_at - now)
+    return expires_at, int(issued_at)
+
+
+def _scopes(claims: Mapping[str, Any], policy: TokenPolicy) -> frozenset[str]:
+    value = claims.get(policy.scope_claim, "")
+    if type(value) is str:
+        # Only the space separates: str.split() would also cut at a tab or a no-break space.
+        return frozenset(word for word in value.split(" ") if word)
+    if policy.scope_claim == "scope":
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    return frozenset(_strings(value))
+
+
+def _client_id(claims: Mapping[str, Any]) -> str | None:
+    client_id, azp = _text(claims, "client_id"), _text(claims, "azp")
+    if client_id is not None and azp is not None and client_id != azp:
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    return azp if client_id is None else client_id
+
+
+def _kind(claims: Mapping[str, Any], subject: str, client_id: str | None) -> Kind:
+    if claims.get("gty") == "client-credentials" or subject.endswith("@clients") or subject == client_id:
+        return "client"
+    return "anonymous" if subject.startswith("anon@") else "user"
+
+
+def _name(claims: Mapping[str, Any], configured: str | None, standard: str) -> str:
+    return configured if configured is not None and configured in claims else standard
+
+
+def _required(claims: Mapping[str, Any], name: str) -> str:
+    value = _text(claims, name)
+    if value is None:
+        raise InvalidToken(Reason.MISSING_CLAIM)
+    return value
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str | None:
+    """Return a name of something, None if absent: it will be a database key or stand in a log, so no control in it."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) is not str or not 0 < len(value) <= MAX_NAME_LENGTH:
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    if not value.isprintable() and any(ord(character) < ord(" ") or character == "\x7f" for character in value):
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    return value
+
+
+def _number(claims: Mapping[str, Any], name: str) -> int | float | None:
+    """Return a time, None if absent; True is an int to Python and no number here, NaN fails every comparison."""
+    if name not in claims:
+        return None
+    value = claims[name]
+    if type(value) not in (int, float) or not -_LAST_SECOND <= value <= _LAST_SECOND:
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    number: int | float = value
+    return number
+
+
+def _strings(value: Any) -> tuple[str, ...]:
+    if type(value) is not list or not all(type(entry) is str for entry in value):
+        raise InvalidToken(Reason.MALFORMED_CLAIMS)
+    return tuple(value)

@@ -1,0 +1,98 @@
+"""Read a JSON object as a token may hold it, and refuse everything that two parsers could read in two ways.
+
+Takes   bytes, from anyone: a header is read before any signature is checked
+Gives   dict of JSON values; every string in it can be encoded, every number is finite
+Raises  NotStrictJson and nothing else, whatever the bytes are
+Not     what the members mean (header.py, claims.py)
+Source  RFC 8259 §4, §8.1; RFC 7515 §4 (no duplicate names); RFC 8725 §2.4 (one encoding); RFC 7493 §2
+"""
+
+import json
+import math
+import re
+from typing import Any, Final
+
+MAX_BYTES: Final = 65_536
+MAX_DEPTH: Final = 32
+
+# 64 bits: what a database column and a fast JSON writer hold. Also keeps int() away from its digit limit.
+_SMALLEST_INTEGER: Final = -(2**63)
+_LARGEST_INTEGER: Final = 2**64 - 1
+_LONGEST_INTEGER: Final = 20
+
+# A string counts as one piece, so that brackets inside it do not. Its closing quote is optional and the repetition
+# possessive: without either, a run of escaped quotes would make the scan quadratic.
+_PIECE: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+class NotStrictJson(ValueError):  # noqa: N818 - reads as what it says
+    """The bytes are not a JSON object that every parser reads alike."""
+
+
+def parse_object(content: bytes) -> dict[str, Any]:
+    """Parse one JSON object.
+
+    Raises:
+        NotStrictJson: too large, too deep, not UTF-8, not JSON, not an object, a name twice, a number out of bounds.
+    """
+    if len(content) > MAX_BYTES:
+        raise NotStrictJson("too large")
+    try:
+        text = content.decode("utf-8")
+        # Bounded before the parser recurses. Few brackets cannot be deep: the usual token is not scanned.
+        if content.count(b"{") + content.count(b"[") > MAX_DEPTH:
+            _refuse_deep(text)
+        value = _DECODER.decode(text)
+        # NOTE: "\ud800" is a str that no later encode() accepts, so a half surrogate would become an error 500.
+        if b"\\u" in content:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except NotStrictJson:
+        raise
+    except (ValueError, RecursionError) as fault:
+        raise NotStrictJson("not JSON") from fault
+    if type(value) is not dict:
+        raise NotStrictJson("not an object")
+    return value
+
+
+def _refuse_deep(text: str) -> None:
+    depth = 0
+    for piece in _PIECE.findall(text):
+        if piece in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise NotStrictJson("too deep")
+        elif piece in "]}":
+            depth -= 1
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(members)
+    if len(unique) != len(members):
+        raise NotStrictJson("a name twice")
+    return unique
+
+
+def _integer(digits: str) -> int:
+    if len(digits) <= _LONGEST_INTEGER:
+        value = int(digits)
+        if _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER:
+            return value
+    raise NotStrictJson("an integer beyond 64 bits")
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise NotStrictJson("a number beyond a double")
+    return value
+
+
+def _constant(name: str) -> float:
+    raise NotStrictJson(f"{name} is not JSON")
+
+
+# Made once: json.loads with hooks would build a decoder for each call.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
