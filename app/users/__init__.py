@@ -1,0 +1,12 @@
+"""The user domain: the account, its profile and attributes. No Flask, no token, no settings.
+
+identity      who: the tenant and the subject, and the key that both give
+profile       the service: find, observe, patch, as_document
+facts         what the tenant says of its user, made safe
+account       the write path: the account's row, locked first
+validation    which members may be patched, and to what
+merge_patch   RFC 7396
+userinfo      the tenant's /userinfo: when it may be asked, and the asking
+models        the tables
+errors        what the domain refuses
+"""
