@@ -1,0 +1,23 @@
+"""Build JSON answers with the caching fields that their kind of content needs (T29, U3).
+
+Takes   documents that orjson can write
+Gives   Flask responses
+Raises  nothing
+Not     problems (problems.py), 304 (conditional.py)
+Source  RFC 9111 §5.2, RFC 9110 §12.5.5
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Response
+
+NO_STORE = {"Cache-Control": "no-store", "Vary": "Authorization"}
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Encoding"}
+PUBLIC = {"Cache-Control": "public, max-age=300"}
+
+
+def json_answer(document: Any, fields: Mapping[str, str], status: int = 200) -> Response:
+    """Write a document as JSON."""
+    return Response(orjson.dumps(document), status, fields, content_type="application/json")

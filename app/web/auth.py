@@ -1,0 +1,72 @@
+"""Ask every request for the proof that its route declares, before the route runs.
+
+Takes   the Authorization field, the route's policy, a Verifier
+Gives   g.access_token: AccessToken, or None on public and anonymous calls
+Raises  Refused, KeysUnavailable: problems.py answers them
+Not     which route asks what (policy.py), what a good token is (app/oauth)
+Source  RFC 6750 §2.1, RFC 9110 §11.6.2, docs/contracts/tokens.md T1–T5, T20–T22, T30
+"""
+
+import time
+from collections.abc import Mapping
+
+from flask import Flask, g, request
+
+from app.oauth import scopes
+from app.oauth.access_token import AccessToken
+from app.oauth.bearer import token_from_header
+from app.oauth.errors import InvalidToken, Reason
+from app.oauth.verifier import Verifier
+from app.web.policy import RoutePolicy
+
+
+def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy], max_token_bytes: int) -> None:
+    """Check every request of `app` against its route's policy."""
+
+    @app.before_request
+    def authenticate() -> None:
+        g.access_token = None
+        # 404 and 405 come before 401 (T30): what does not exist needs no token.
+        if request.routing_exception is not None or request.endpoint is None:
+            return
+        policy = policies[request.endpoint]
+        if policy.credentials == "none" or _is_automatic_options():
+            return
+        # NOTE: read from the WSGI environment: werkzeug's parsed `authorization` would hide malformed values (T2).
+        value = request.environ.get("HTTP_AUTHORIZATION")
+        text = token_from_header(value, max_token_bytes)
+        if text is None:
+            if policy.credentials == "optional":
+                return
+            raise InvalidToken(Reason.NO_CREDENTIALS)
+        token = verifier.verify(text, now=time.time())
+        _authorise(token, policy)
+        g.access_token = token
+        g.access_token_text = text
+
+
+def access_token() -> AccessToken:
+    """Return the verified token of this request; only for routes that require one."""
+    token: AccessToken | None = g.access_token
+    if token is None:
+        raise InvalidToken(Reason.NO_CREDENTIALS)
+    return token
+
+
+def _authorise(token: AccessToken, policy: RoutePolicy) -> None:
+    if not policy.allow_clients:
+        scopes.require_user(token)
+    if policy.scopes:
+        check = scopes.require_any if policy.any_scope else scopes.require_all
+        check(token, policy.scopes)
+    if policy.permissions:
+        scopes.require_permissions(token, policy.permissions)
+
+
+def _is_automatic_options() -> bool:
+    """A preflight needs no token (T29); Flask answers it from the routing map alone."""
+    return (
+        request.method == "OPTIONS"
+        and request.url_rule is not None
+        and bool(request.url_rule.provide_automatic_options)
+    )

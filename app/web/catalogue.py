@@ -1,0 +1,88 @@
+"""Every problem that this API can answer with: the token core's, and the web's and the domain's own.
+
+Takes   nothing
+Gives   Problem, frozen; PROBLEMS, one for each code
+Raises  nothing
+Not     the longer help of each page (problem_help.py)
+Source  RFC 9457 §3.1; docs/contracts/tokens.md T25, docs/contracts/user-data.md §4
+"""
+
+from dataclasses import dataclass
+
+from app.oauth.errors import Action, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table. `retryable`: the same body can succeed once `action` is done."""
+
+    code: str
+    status: int
+    title: str
+    detail: str
+    action: Action
+    retryable: bool = False
+    tells_time: bool = False
+
+
+_OF_TOKENS = tuple(
+    Problem(reason.code, reason.status, reason.title, reason.detail, reason.action, reason.retryable, reason.tells_time)
+    for reason in Reason
+)
+
+_OTHERS = (
+    Problem(
+        "field_read_only", 403, "This member is not yours to change",
+        "A member of the body belongs to the tenant, the operator or the server: leave it out.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "not_found", 404, "There is nothing here",
+        "No resource has this path: GET /v1 lists where everything is.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "method_not_allowed", 405, "The method is not allowed here",
+        "This path does not take this method: the Allow field lists those it takes.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "busy", 409, "Another request is at work on this account",
+        "Another write of the same user took too long to end: send the request again.", Action.RETRY_NOW,
+        retryable=True,
+    ),
+    Problem(
+        "precondition_failed", 412, "It has changed meanwhile",
+        "If-Match does not name the current version: take `current`, apply the change to it and try again.",
+        Action.RESYNC,
+    ),
+    Problem(
+        "payload_too_large", 413, "The body is too large",
+        "The body is larger than this API takes: GET /v1 tells the limits.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "unsupported_media_type", 415, "The body has a type this path does not take",
+        "Send the body as JSON, with the Content-Type that the documentation of this path names.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "validation_failed", 422, "The content is not acceptable",
+        "The JSON is well formed and its content is not: `errors` points to each member that must change.",
+        Action.FIX_CLIENT,
+    ),
+    Problem(
+        "malformed_json", 400, "The body is not JSON",
+        "The body must be one JSON value in UTF-8, without NaN and not nested too deep.",
+        Action.FIX_CLIENT,
+    ),
+    Problem(
+        "bad_request", 400, "The request is malformed",
+        "Something in the request is not valid HTTP or not valid for this path.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "unavailable", 503, "The API cannot answer at the moment",
+        "The fault is on this side, nothing was changed: try again later.", Action.RETRY_LATER, retryable=True,
+    ),
+    Problem(
+        "internal_error", 500, "Something broke on this side",
+        "The fault is on this side and is logged under request_id: tell it to the operator.", Action.ASK_OPERATOR,
+    ),
+)  # fmt: skip
+
+PROBLEMS: dict[str, Problem] = {problem.code: problem for problem in (*_OF_TOKENS, *_OTHERS)}

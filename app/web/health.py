@@ -1,0 +1,66 @@
+"""/livez and /readyz: is the process alive, may it be given requests.
+
+Takes   the runtime
+Gives   200 or 503, with each check by name
+Raises  nothing: a check that fails is an answer
+Not     why in detail: the log has it
+Source  docs/contracts/tokens.md K1, K10
+"""
+
+from typing import Any
+
+from flask import Response
+
+from app.db import DatabaseUnavailable
+from app.web.answers import NO_STORE, json_answer
+from app.web.openapi import Blueprint
+from app.web.policy import public
+from app.web.runtime import Runtime, runtime
+
+blueprint = Blueprint("health", __name__, description="For the balancer")
+
+
+@blueprint.get("/livez")
+@blueprint.describes("livez", "The process is alive. Depends on nothing.")
+@public
+def livez() -> Response:
+    """Say that the process is alive."""
+    return json_answer({"status": "alive"}, NO_STORE)
+
+
+@blueprint.get("/readyz")
+@blueprint.describes("readyz", "The API may be given requests: keys once held, database there, migrations applied.")
+@public
+def readyz() -> Response:
+    """Say whether requests can be served; once keys were held, a tenant's outage no longer matters (K10)."""
+    parts = runtime()
+    checks = {"keys": _keys(parts), "database": _database(parts)}
+    ready = all(check["ok"] for check in checks.values())
+    status = "ready" if ready else "not_ready"
+    return json_answer({"status": status, "checks": checks}, NO_STORE, 200 if ready else 503)
+
+
+def _keys(parts: Runtime) -> dict[str, Any]:
+    """One issuer's keys suffice: the other name of the tenant must not take everyone out of the balancer."""
+    states = [source.state() for source in parts.key_sources.values()]
+    issuers = [
+        {
+            "issuer": state.issuer,
+            "held": state.held,
+            "age_seconds": None if state.age_seconds is None else round(state.age_seconds),
+            "stale": state.stale,
+            "error": state.last_error,
+        }
+        for state in states
+    ]
+    return {"ok": any(state.ever_held for state in states), "issuers": issuers}
+
+
+def _database(parts: Runtime) -> dict[str, Any]:
+    try:
+        current = parts.database.is_at_head()
+    except DatabaseUnavailable:
+        return {"ok": False, "error": "the database is not reachable"}
+    if not current:
+        return {"ok": False, "error": "migrations are missing: run `flask --app wsgi db upgrade`"}
+    return {"ok": True}

@@ -1,0 +1,119 @@
+"""GET and PATCH /v1/me: the user's profile and attributes.
+
+Takes   the verified access token; fields=, If-None-Match, If-Match; a merge patch
+Gives   the profile in the shape of docs/contracts/user-data.md §3, 304, 412 with `current`
+Raises  what the domain raises: problems.py answers it
+Not     how the account comes to be (visit.py), what may change (app/users/profile.py)
+Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, g, request
+
+from app.oauth.access_token import AccessToken
+from app.oauth.scopes import require_all
+from app.users.profile import Profile, as_document, patch
+from app.web.answers import PRIVATE, json_answer
+from app.web.auth import access_token
+from app.web.conditional import entity_tag, is_unmodified, not_modified, write_precondition
+from app.web.json_body import json_body
+from app.web.openapi import Blueprint
+from app.web.policy import require_scopes
+from app.web.problems import WebProblem
+from app.web.runtime import runtime
+from app.web.schemas import ProfilePatchSchema, ProfileSchema
+from app.web.visit import profile_of
+
+MEDIA_TYPES = ("application/merge-patch+json", "application/json")
+_EMAIL = frozenset({"email", "email_verified"})
+_MEMBERS = frozenset(ProfileSchema().fields)
+blueprint = Blueprint("me", __name__, description="The user's own profile")
+_FIELDS_PARAMETER = {
+    "in": "query", "name": "fields", "schema": {"type": "string", "maxLength": 255}, "required": False,
+    "description": "Comma-separated members to answer with; email* also needs read:email", "example": "name,roles",
+}  # fmt: skip
+_PATCH_BODY = {
+    "required": True,
+    "content": {media_type: {"schema": ProfilePatchSchema} for media_type in MEDIA_TYPES},
+}
+
+
+@blueprint.get("/v1/me")
+@blueprint.describes(
+    "getMe", "The user's profile, made at first use.", ProfileSchema,
+    problems=("bad_request", "unavailable"), doc={"parameters": [_FIELDS_PARAMETER]},
+)  # fmt: skip
+@require_scopes("read:profile")
+def get_me() -> Response:
+    """Answer with the profile, or 304."""
+    token = access_token()
+    members = _members_asked_for(token)
+    profile = profile_of(runtime(), token, g.access_token_text)
+    return _answer(profile, token, members)
+
+
+@blueprint.patch("/v1/me")
+@blueprint.describes(
+    "patchMe", "Change members of the profile (RFC 7396).", ProfileSchema,
+    problems=("malformed_json", "field_read_only", "busy", "precondition_failed", "payload_too_large",
+              "unsupported_media_type", "validation_failed", "unavailable"),
+    doc={"requestBody": _PATCH_BODY},
+)  # fmt: skip
+@require_scopes("write:profile")
+def patch_me() -> Response:
+    """Merge a patch into the profile under the user's lock."""
+    parts, token = runtime(), access_token()
+    document = json_body(MEDIA_TYPES, parts.settings.max_json_depth)
+    holds = write_precondition()
+
+    def check(current: Profile) -> None:
+        if not holds(current.seq):
+            raise WebProblem("precondition_failed", current=_document(current, token))
+
+    profile_of(parts, token, g.access_token_text)
+    identity, now = parts.identity_of(token), datetime.now(UTC)
+    limit = parts.settings.max_attributes_bytes
+    changed = parts.database.transact(
+        lambda session: patch(session, identity, document, check, now, max_attributes_bytes=limit)
+    )
+    body = _document(changed, token)
+    return json_answer(body, {**PRIVATE, "ETag": body["etag"]})
+
+
+def _answer(profile: Profile, token: AccessToken, members: frozenset[str] | None) -> Response:
+    etag = _etag(profile, token)
+    if is_unmodified(etag):
+        return not_modified(etag, PRIVATE)
+    document = _document(profile, token)
+    if members is not None:
+        document = {name: value for name, value in document.items() if name in members}
+    return json_answer(document, {**PRIVATE, "ETag": etag})
+
+
+def _document(profile: Profile, token: AccessToken) -> dict[str, Any]:
+    """What this token may see: without read:profile (a write-only token) the version alone."""
+    document = as_document(profile, with_email="read:email" in token.scopes)
+    if "read:profile" not in token.scopes:
+        return {name: document[name] for name in ("etag", "seq", "updated_at")}
+    return document
+
+
+def _etag(profile: Profile, token: AccessToken) -> str:
+    return entity_tag(profile.seq, partial="read:email" not in token.scopes)
+
+
+def _members_asked_for(token: AccessToken, arguments: Mapping[str, str] | None = None) -> frozenset[str] | None:
+    """Read `fields`; asking for the e-mail by name without read:email is a 403, not a silent gap."""
+    value = (request.args if arguments is None else arguments).get("fields")
+    if value is None:
+        return None
+    members = frozenset(name.strip() for name in value.split(","))
+    if members & _EMAIL:
+        require_all(token, ("read:profile", "read:email"))
+    unknown = members - _MEMBERS
+    if unknown:
+        raise WebProblem("bad_request", detail="`fields` names a member that a profile does not have.")
+    return members

@@ -1,0 +1,45 @@
+"""/.well-known/oauth-protected-resource: what an app must know to get a token for this API.
+
+Takes   settings
+Gives   the RFC 9728 document, at the place that its §3.1 names for a PUBLIC_URL with a path, too
+Raises  nothing
+Not     the tenant's own metadata: apps find it from `authorization_servers`
+Source  RFC 9728 §2, §3
+"""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response
+
+from app.web.answers import PUBLIC, json_answer
+from app.web.openapi import Blueprint
+from app.web.policy import public
+from app.web.runtime import runtime
+from app.web.scopes import SCOPES
+
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+blueprint = Blueprint("metadata", __name__, description="For apps that find their way by themselves")
+
+
+@blueprint.get(WELL_KNOWN)
+@blueprint.describes("getProtectedResourceMetadata", "Protected resource metadata (RFC 9728).")
+@public
+def protected_resource() -> Response:
+    """Say which tenant issues tokens for this API, and which scopes there are."""
+    settings = runtime().settings
+    document = {
+        "resource": settings.public_url,
+        "authorization_servers": list(settings.tenant_issuers),
+        "scopes_supported": list(SCOPES),
+        "bearer_methods_supported": ["header"],
+        "resource_name": "Postern",
+        "resource_documentation": f"{settings.public_url.rstrip('/')}/v1",
+    }
+    return json_answer(document, PUBLIC)
+
+
+def install_at_path(app: Flask, public_url: str) -> None:
+    """Serve the document also where a PUBLIC_URL with a path puts it (RFC 9728 §3.1)."""
+    path = urlsplit(public_url).path.rstrip("/")
+    if path:
+        app.add_url_rule(WELL_KNOWN + path, endpoint="protected_resource_at_path", view_func=protected_resource)

@@ -1,0 +1,140 @@
+"""Turn every fault into problem+json: what is wrong, whose fault it is, and what to do.
+
+Takes   any exception that leaves a request
+Gives   application/problem+json answers, with the challenge where the contract wants one
+Raises  nothing
+Not     the table of codes (catalogue.py)
+Source  RFC 9457; RFC 6750 §3; docs/contracts/tokens.md T25–T29
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Response, current_app, g
+from werkzeug.exceptions import HTTPException
+
+from app.db import DatabaseBusy, DatabaseUnavailable
+from app.oauth import challenge
+from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused
+from app.users.errors import FieldReadOnly, ValidationFailed
+from app.web.answers import NO_STORE
+from app.web.catalogue import PROBLEMS
+from app.web.runtime import runtime
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 5
+# Which code stands for what werkzeug raises; what is not listed is `bad_request` with the status as it is.
+_CODES_OF_HTTP = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+_KEPT_FIELDS = ("Allow", "Retry-After")
+_SERVER_ERROR = 500
+
+log = structlog.get_logger("postern.problems")
+
+
+class WebProblem(Exception):  # noqa: N818 - an answer that a route or a reader of the body decides on
+    """A fault that the web rooms find themselves, by its code."""
+
+    def __init__(self, code: str, **members: Any) -> None:
+        super().__init__(code)
+        self.code = code
+        self.members = members
+
+
+def answer(code: str, fields: Mapping[str, str] | None = None, status: int | None = None, **members: Any) -> Response:
+    """Write one problem document; `members` replace or extend the table's."""
+    problem = PROBLEMS[code]
+    g.problem_code = code
+    document: dict[str, Any] = {
+        "type": f"{runtime().settings.public_url.rstrip('/')}/problems/{code}",
+        "title": problem.title,
+        "status": status or problem.status,
+        "detail": problem.detail,
+        "code": code,
+        "action": problem.action,
+        "retryable": problem.retryable,
+        "request_id": g.get("request_id"),
+    }
+    if problem.tells_time:
+        document["server_time"] = int(time.time())
+    document.update(members)
+    headers = {**NO_STORE, **(fields or {})}
+    return Response(orjson.dumps(document), document["status"], headers, content_type=CONTENT_TYPE)
+
+
+def install(app: Flask) -> None:
+    """Answer every exception of `app`."""
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(KeysUnavailable, _keys_unavailable)
+    app.register_error_handler(WebProblem, lambda fault: answer(fault.code, **fault.members))
+    app.register_error_handler(FieldReadOnly, _field_read_only)
+    app.register_error_handler(ValidationFailed, _validation_failed)
+    app.register_error_handler(DatabaseUnavailable, _database_unavailable)
+    app.register_error_handler(DatabaseBusy, lambda _fault: answer("busy", {"Retry-After": "1"}))
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def resource_metadata_url(public_url: str) -> str:
+    """Where RFC 9728 §3.1 puts the document: the well-known part between the host and the path."""
+    scheme, _, rest = public_url.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host}/.well-known/oauth-protected-resource{slash}{path}"
+
+
+def _refused(fault: Refused) -> Response:
+    reason = fault.reason
+    if not reason.carries_challenge:
+        return answer(reason.code)
+    settings = runtime().settings
+    metadata = resource_metadata_url(settings.public_url)
+    if isinstance(fault, InsufficientScope):
+        value = challenge.refused(reason, settings.realm, metadata, scope=fault.required)
+        return answer(reason.code, {"WWW-Authenticate": value}, scope=" ".join(fault.required))
+    return answer(reason.code, {"WWW-Authenticate": challenge.refused(reason, settings.realm, metadata)})
+
+
+def _keys_unavailable(fault: KeysUnavailable) -> Response:
+    """T27: our fault is never the user's; no challenge, or a phone would log its user out."""
+    return answer(fault.reason.code, {"Retry-After": str(fault.retry_after_seconds)})
+
+
+def _field_read_only(fault: FieldReadOnly) -> Response:
+    detail = "It belongs to the tenant, the operator or the server."
+    return answer("field_read_only", errors=[{"pointer": pointer, "detail": detail} for pointer in fault.pointers])
+
+
+def _validation_failed(fault: ValidationFailed) -> Response:
+    return answer("validation_failed", errors=list(fault.errors))
+
+
+def _database_unavailable(fault: DatabaseUnavailable) -> Response:
+    log.error("the database is not reachable", exc_info=fault)
+    return answer("unavailable", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _http(fault: HTTPException) -> Response | HTTPException:
+    status = fault.code or _SERVER_ERROR
+    if status >= _SERVER_ERROR:
+        return _unexpected(fault)
+    given = fault.get_response().headers
+    fields = {name: given[name] for name in _KEPT_FIELDS if name in given}
+    code = _CODES_OF_HTTP.get(status, "bad_request")
+    if code == "bad_request":
+        return answer(code, fields, status, title=fault.name)
+    return answer(code, fields)
+
+
+def _unexpected(fault: Exception) -> Response:
+    """A 500 is a bug of ours: the whole traceback goes into the log, and not a word of it into the answer."""
+    log.error("unexpected", exc_info=fault)
+    if current_app.testing and current_app.config.get("PROPAGATE_EXCEPTIONS"):
+        raise fault
+    return answer("internal_error")

@@ -1,0 +1,50 @@
+"""What the routes work with: made once by the factory, found through the application.
+
+Takes   the current Flask application
+Gives   Runtime; runtime(), the current one
+Raises  nothing
+Not     how its parts are made (app/factory.py)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import current_app
+
+from app.db import Database
+from app.oauth.access_token import AccessToken
+from app.oauth.key_source import KeySource
+from app.oauth.verifier import Verifier
+from app.users.identity import Identity
+from config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The parts of one application, and the two moments of its life in a worker."""
+
+    settings: Settings
+    database: Database
+    key_sources: Mapping[str, KeySource]
+    verifier: Verifier
+
+    def start(self) -> None:
+        """Fetch the keys and keep them fresh from now on; called once a worker exists (K9)."""
+        for source in self.key_sources.values():
+            source.start()
+
+    def stop(self) -> None:
+        """Stop the refreshers and close the database's connections."""
+        for source in self.key_sources.values():
+            source.stop()
+        self.database.dispose()
+
+    def identity_of(self, token: AccessToken) -> Identity:
+        """Key the user by the FIRST issuer, so that a move to a custom domain loses nobody's data (T11)."""
+        return Identity(self.settings.tenant_issuers[0], token.subject)
+
+
+def runtime() -> Runtime:
+    """Return the current application's parts."""
+    found: Runtime = current_app.extensions["postern"]
+    return found

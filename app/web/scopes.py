@@ -1,0 +1,10 @@
+"""Every scope of this API, with the sentence that a consent page shows (T20).
+
+The README's list for the tenant's dashboard and the development tenant's registry are tested against it.
+"""
+
+SCOPES: dict[str, str] = {
+    "read:profile": "Read your profile",
+    "read:email": "Read your e-mail address",
+    "write:profile": "Change your profile",
+}

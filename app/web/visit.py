@@ -1,0 +1,51 @@
+"""What happens to the account when its user comes by: made at first use, kept in step with the tenant.
+
+Takes   the verified access token and its text
+Gives   the user's Profile
+Raises  DatabaseUnavailable, DatabaseBusy
+Not     which source wins for which member (app/users/profile.py)
+Source  docs/contracts/user-data.md U10, U11
+"""
+
+from datetime import UTC, datetime
+
+from app.oauth.access_token import AccessToken
+from app.users import userinfo
+from app.users.facts import TenantFacts, facts_from_claims
+from app.users.identity import Identity
+from app.users.profile import Profile, changes_anything, find, observe
+from app.web.runtime import Runtime
+
+
+def profile_of(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
+    """Return the profile; writes only where there is something new: a read costs no write (U11)."""
+    settings, identity, now = parts.settings, parts.identity_of(token), datetime.now(UTC)
+    facts = facts_from_claims(token.claims, settings.roles_claim, settings.attributes_claim)
+    with parts.database.read() as session:
+        profile = find(session, identity)
+    if profile is None or changes_anything(profile, facts):
+        profile = _take_over(parts, identity, facts, now)
+    endpoint = _userinfo_endpoint(parts, token)
+    if endpoint is None or not userinfo.due(profile, now):
+        return profile
+    return _ask_tenant(parts, identity, endpoint, token_text, now) or profile
+
+
+def _userinfo_endpoint(parts: Runtime, token: AccessToken) -> str | None:
+    """The address to ask, only where the token was issued for it too, and never for a bound token (U10)."""
+    endpoint = parts.key_sources[token.issuer].userinfo_endpoint()
+    return endpoint if token.cnf is None and endpoint in token.audience else None
+
+
+def _ask_tenant(parts: Runtime, identity: Identity, endpoint: str, token_text: str, now: datetime) -> Profile | None:
+    """Ask outside any transaction: a slow tenant must not hold a lock of ours."""
+    if not parts.database.transact(lambda session: userinfo.reserve(session, identity, now)):
+        return None
+    told = userinfo.fetch(endpoint, token_text, identity.subject)
+    if told is None:
+        return None
+    return _take_over(parts, identity, facts_from_claims(told, told_at=int(now.timestamp())), now)
+
+
+def _take_over(parts: Runtime, identity: Identity, facts: TenantFacts, now: datetime) -> Profile:
+    return parts.database.transact(lambda session: observe(session, identity, facts, now))
