@@ -1,1 +1,1 @@
-"""settings: the only reader of the environment. gunicorn_conf: how gunicorn runs the API."""
+"""settings: the only reader of the environment. gunicorn_conf, worker: how gunicorn runs the API."""

@@ -13,7 +13,7 @@ _settings = Settings.from_env()
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
-worker_class = "gthread"
+worker_class = "config.worker.ProblemWorker"  # gthread
 threads = _settings.web_threads
 # A worker opens its own database and key fetches; nothing may be shared by accident (K9).
 preload_app = False
