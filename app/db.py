@@ -3,8 +3,7 @@
 Takes   url: sqlite:///file.db or postgresql://… (postgres:// is the same; both mean psycopg 3)
 Gives   Database: read() for a snapshot that cannot write, transact(work) for one write transaction;
         Base, the models' parent; UtcDateTime, their only type for times
-Raises  DatabaseUnavailable: not there, not migrated, or not fit to serve;
-        DatabaseBusy: another writer held its lock too long
+Raises  DatabaseUnavailable: absent, not migrated, not fit;  DatabaseBusy: another writer held its lock too long
 Not     settings, tables (app/users/models.py), the commands that migrate (app/commands/db.py)
 Source  docs/contracts/user-data.md §7; SQLite "Write-Ahead Logging"; PostgreSQL appendix A "Error Codes"
 """
@@ -120,17 +119,14 @@ class Database:
             pool_pre_ping=not is_file,
             connect_args=_connect_arguments(address, lock_timeout_seconds, statement_timeout_seconds),
         )
-        reading: dict[str, Any] = {"postern_reads": True}
-        writing = {}
         if is_file:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        else:
-            # One snapshot for all of a read's statements; a write sees what was committed before it got its lock.
-            reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-            writing |= {"isolation_level": "READ COMMITTED"}
-        self._reading = self.engine.execution_options(**reading)
-        self._writing = self.engine.execution_options(**writing)
+        # One snapshot for all of a read's statements; a write sees what was committed before it got its lock.
+        reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        writing = {"isolation_level": "READ COMMITTED"}
+        self._reading = self.engine.execution_options(postern_reads=True, **({} if is_file else reading))
+        self._writing = self.engine.execution_options(**({} if is_file else writing))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -282,8 +278,8 @@ def _connect_arguments(address: URL, lock_timeout_seconds: float, statement_time
         "keepalives_idle": 30,
     }
     arguments = {name: value for name, value in defaults.items() if name not in address.query}
-    words = [f"-c {name}={value}" for name, value in ours.items()]
-    return arguments | {"options": " ".join([*words, *([asked] if isinstance(asked, str) else asked)])}
+    words = [*(f"-c {name}={value}" for name, value in ours.items()), *([asked] if isinstance(asked, str) else asked)]
+    return arguments | {"options": " ".join(words)}
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -14,9 +14,10 @@ from app.commands.db import db_group
 from app.db import Database
 from app.oauth.claims import TokenPolicy
 from app.oauth.jwks import parse_key_set
-from app.oauth.key_cache import CachedKeySource, Lifetimes
+from app.oauth.key_cache import CachedKeySource
 from app.oauth.key_download import KeyDownload
 from app.oauth.key_source import KeySource, StaticKeySource
+from app.oauth.lifetimes import Lifetimes
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from app.web import (

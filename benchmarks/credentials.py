@@ -94,7 +94,7 @@ def key_server(key_set: dict[str, Any]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         document: ClassVar[bytes] = json.dumps(key_set).encode()
 
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(self.document)))

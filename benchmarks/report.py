@@ -56,8 +56,7 @@ def tables(measured: Measured, core: InProcess) -> str:
         lines.append(f"| {_EXPLAINED[name]} | {one.cpu_microseconds:.0f} | {spread} | {one.requests_per_second:.0f} |")
     lines += [
         "",
-        f"The bare route's two turns of one round differed by {noise(measured.rounds):.1%} at most "
-        f"({len(measured.rounds)} rounds): a difference smaller than this says nothing.",
+        _noise(measured),
         "",
         "| the token core, in process | CPU µs |",
         "| --- | ---: |",
@@ -74,6 +73,11 @@ def tables(measured: Measured, core: InProcess) -> str:
     return "\n".join(lines)
 
 
+def _noise(measured: Measured) -> str:
+    share, count = noise(measured.rounds), len(measured.rounds)
+    return f"The bare route beside itself: its two turns of one round differed by {share:.1%} at most ({count} rounds)."
+
+
 def document(measured: Measured, core: InProcess, requests_per_turn: int) -> str:
     """The whole of docs/performance.md."""
     return f"""# Performance
@@ -86,11 +90,18 @@ The machine is shared with other work: times and requests per second move with i
 {tables(measured, core)}
 
 ## How it is measured
-- Each server is gunicorn with one gthread worker and the configuration that the API is deployed with (`config/gunicorn_conf.py`), on the loopback interface. The API writes its log line for each request (`info`, JSON, thrown away by the kernel) and sets its security fields; the peers do neither. No limits, no database in this route, keys from `JWKS_FILE`.
-- {len(measured.rounds)} rounds of {requests_per_turn} requests for each variant over four kept-alive connections, sent by a process of its own. Every variant has its turn in each round, each round begins with another one. Every answer's status is looked at, and the peers' JSON is compared with the API's.
-- CPU is the worker's own processor time, user and system (the master's and the sender's do not count). A ratio is taken inside one round, to the mean of the bare route's two turns; the table has the median of the ratios.
-- The bare route returns a dict, as a Flask route does, and Flask writes the JSON; the API writes it with orjson.
-- In process: processor time of one thread, the three in turn over the same tokens of about 900 bytes, RS256 with a 2048-bit key.
+- Each server is gunicorn with one gthread worker and the configuration that the API is deployed with
+  (`config/gunicorn_conf.py`), on the loopback interface. The API writes its log line for each request (`info`, JSON,
+  thrown away by the kernel) and sets its security fields; the peers do neither. There are no limits, this route needs
+  no database, and the keys come from `JWKS_FILE`.
+- {len(measured.rounds)} rounds of {requests_per_turn} requests for each variant, over four kept-alive connections, sent
+  by a process of its own. Every variant has its turn in each round, and each round begins with another one. Every
+  answer's status is looked at; the peers' JSON is compared with the API's.
+- CPU is the worker's own processor time, user and system; the master's and the sender's do not count. A ratio is taken
+  inside one round, to the mean of the bare route's two turns; the table has the median of the ratios.
+- The bare route returns a dict and Flask writes the JSON; the API writes it with orjson.
+- In process: processor time of one thread, the three in turn over the same tokens of about 900 bytes, RS256 with a
+  2048-bit key.
 """
 
 

@@ -9,7 +9,8 @@ Source  RFC 9457; RFC 9112 §2.2, §6.1
 
 import json
 import os
-from typing import Any
+from socket import socket
+from typing import Any, cast
 
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -24,7 +25,7 @@ class ProblemWorker(ThreadWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Let gunicorn decide and log; answer in our words."""
-        super().handle_error(req, _ProblemConnection(client), addr, exc)
+        super().handle_error(req, cast("socket", _ProblemConnection(client)), addr, exc)
 
 
 class _ProblemConnection:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dev.form_login import open_as_a_person
+from dev.form_login import FormLoginError, open_as_a_person
 from native.errors import NativeError
 from native.login import login
 from native.settings import Settings
@@ -24,7 +24,7 @@ def main() -> int:
         settings = Settings(issuer=issuer, api=api, state_dir=Path(directory), store="file")
         try:
             tokens = login(settings, open_url=open_as_a_person)
-        except (NativeError, OSError) as fault:
+        except (NativeError, FormLoginError, OSError) as fault:
             print(f"make token: {fault}\nIs `make run` running in another terminal?", file=sys.stderr)
             return 1
     print(tokens.access_token)

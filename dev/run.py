@@ -56,10 +56,11 @@ def _tell(api_url: str, issuer: str, *, own_tenant: bool) -> None:
     if own_tenant:
         port = "" if api_url.endswith(":8000") else f"PORT={api_url.rpartition(':')[2]} "
         tenant_port = "" if issuer.endswith(":9000/") else f"TENANT_PORT={issuer.rstrip('/').rpartition(':')[2]} "
+        flags = f" --issuer {issuer} --api {api_url}" if port or tenant_port else ""
         print("  Paste into another terminal:\n")
         print(f"    TOKEN=$({port}{tenant_port}make -s token)")
         print(f'    curl -s -H "Authorization: Bearer $TOKEN" {api_url}/v1/me | python3 -m json.tool')
-        print(f"    .venv/bin/python -m native --issuer {issuer} --api {api_url} login   # the same in your browser")
+        print(f"    .venv/bin/python -m native login{flags}   # the same in your browser")
     print("\n  Ctrl-C stops everything.\n", flush=True)
 
 

@@ -28,7 +28,7 @@ from native.session import Session, tokens_from
 from native.settings import EVERYDAY_SCOPES, IDENTITY_SCOPES, Settings
 from native.show import printable
 from native.store import Tokens
-from native.transport import get_json, open_session, reach
+from native.transport import UNREADABLE, get_json, open_session, reach
 
 OpenUrl = Callable[[str], object]
 _VERIFIER_BYTES = 48  # 64 characters; RFC 7636 §4.1 wants 43 to 128
@@ -47,7 +47,7 @@ class _Request:
 
     def judge(self, answer: Mapping[str, str]) -> str:
         """The code in a redirect's parameters, if the redirect answers this request and comes from this issuer."""
-        if not hmac.compare_digest(answer.get("state", "").encode(), self.state.encode()):
+        if not hmac.compare_digest(answer.get("state", "").encode("utf-8", "replace"), self.state.encode()):
             raise LoginFailed("The answer belongs to another login (state).", "Start again.")
         # RFC 9207 §2.4: compare by simple string comparison; absent although announced is a refusal.
         if answer.get("iss", None if self.issuer.sends_iss else self.issuer.issuer) != self.issuer.issuer:
@@ -78,8 +78,7 @@ def login(
             code = loopback.wait(settings.login_timeout_seconds)
     else:
         redirect_uri = _unheard_redirect(settings.callback)
-        pasted = paste(_authorization_url(settings, request, redirect_uri)).strip()
-        code = request.judge(read_parameters(urlsplit(pasted).query))
+        code = request.judge(_pasted(paste(_authorization_url(settings, request, redirect_uri))))
     tokens = _exchange(settings, request, code, redirect_uri, clock)
     session.save(tokens)
     return tokens
@@ -146,6 +145,13 @@ def _unheard_redirect(callback: str) -> str:
     return parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
 
 
+def _pasted(text: str) -> dict[str, str]:
+    try:
+        return read_parameters(urlsplit(text.strip()).query)
+    except ValueError as error:
+        raise LoginFailed("That is not an address.", "Paste all of the browser's address bar.") from error
+
+
 def _exchange(
     settings: Settings, request: _Request, code: str, redirect_uri: str, clock: Callable[[], float]
 ) -> Tokens:
@@ -168,8 +174,8 @@ def _exchange(
         except OAuthError as error:
             said = printable(error.description or error.error)
             raise LoginFailed(f"The issuer refuses the code: {said}", "Start again.") from error
-        except ValueError as error:
-            raise LoginFailed(f"{url} did not answer with JSON.") from error
+        except UNREADABLE as error:
+            raise LoginFailed(f"{url} answered with nothing readable.") from error
     tokens = tokens_from(answer, asked=request.scope, now=clock())
     tokens = replace(tokens, audience=settings.audience, resource=settings.resource)
     if "openid" not in request.scope:

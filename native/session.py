@@ -23,11 +23,12 @@ from native.errors import LoginFailed, LoginNeeded, Unavailable
 from native.lock import exclusive
 from native.settings import Settings
 from native.store import Store, Tokens, open_store
-from native.transport import open_session, reach
+from native.transport import UNREADABLE, open_session, reach
 
 RENEW_BEFORE_SECONDS = 60
 # Errors that say "not now" rather than "not you" (RFC 6749 §4.1.2.1, RFC 8628 §3.5, Auth0's 429).
 _PASSING_ERRORS = {"temporarily_unavailable", "server_error", "slow_down", "too_many_requests"}
+_LONGEST_SECONDS = 10 * 366 * 86400
 
 Exclusive = Callable[[Path, float], AbstractContextManager[None]]
 
@@ -130,8 +131,8 @@ class Session:
                 )
             except OAuthError as error:
                 raise self._refusal(error) from error
-            except ValueError as error:
-                raise Unavailable(f"{url} did not answer with JSON.", "Try again later.") from error
+            except UNREADABLE as error:
+                raise Unavailable(f"{url} answered with nothing readable.", "Try again later.") from error
         renewed = tokens_from(answer, asked=tokens.scope, now=self._clock())
         return replace(
             renewed,
@@ -157,14 +158,10 @@ def tokens_from(answer: Mapping[str, Any], *, asked: tuple[str, ...], now: float
     access_token, kind = answer.get("access_token"), answer.get("token_type")
     if not isinstance(access_token, str) or not access_token or str(kind).lower() != "bearer":
         raise LoginFailed("The issuer's answer holds no bearer token.")
-    try:
-        expires_at = now + float(answer["expires_in"])
-    except (KeyError, TypeError, ValueError):
-        expires_at = None
     scope = answer.get("scope")
     return Tokens(
         access_token=access_token,
-        expires_at=expires_at,
+        expires_at=_end(answer.get("expires_in"), now),
         refresh_token=_text(answer.get("refresh_token")),
         id_token=_text(answer.get("id_token")),
         scope=tuple(scope.split()) if isinstance(scope, str) else asked,  # absent: what was asked for
@@ -181,6 +178,15 @@ def _revoke(http: OAuth2Session, url: str, token: str | None, hint: str) -> requ
         url, token=token, token_type_hint=hint, allow_redirects=False
     )
     return answer
+
+
+def _end(lifetime: object, now: float) -> float | None:
+    """When a lifetime of so many seconds ends; None for nonsense, infinity among it."""
+    try:
+        seconds = float(lifetime)  # type: ignore[arg-type] # what cannot be a number is the TypeError below
+    except (TypeError, ValueError):
+        return None
+    return now + seconds if 0 <= seconds <= _LONGEST_SECONDS else None
 
 
 def _text(value: object) -> str | None:

@@ -17,6 +17,8 @@ from native.errors import NativeError, Unavailable
 from native.settings import is_loopback
 
 SERVER_ERROR = 500
+# What Authlib raises for a token answer that is no JSON object, or whose `expires_in` is no number.
+UNREADABLE = (ValueError, TypeError, OverflowError)
 T = TypeVar("T")
 
 

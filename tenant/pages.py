@@ -20,7 +20,7 @@ def page(template: str, *, status: int = 200, callback: str | None = None, **val
     )
     targets = "'self'" + (f" {form_action_source(callback)}" if callback else "")
     response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self' https: data:; "
+        "default-src 'none'; style-src 'self'; img-src 'self'; "
         f"form-action {targets}; base-uri 'none'; frame-ancestors 'none'"
     )
     response.headers["Cache-Control"] = "no-store"

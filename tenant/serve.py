@@ -30,6 +30,7 @@ class TenantServer:
 
     def __init__(self, settings: TenantSettings, listening: socket.socket | None = None) -> None:
         with listening or listen(settings.host, settings.port) as taken:
+            self.port = int(taken.getsockname()[1])
             self.app = app.create_tenant(settings)
             # werkzeug duplicates the descriptor; ours is closed at the end of the block.
             self._server = make_server(

@@ -90,9 +90,9 @@ def test_transact_when_it_begins_then_sqlite_has_its_write_lock_already(sqlite_u
 
     def work(session: Session) -> None:
         session.execute(text("SELECT 1"))
-        with sqlite3.connect(database.engine.url.database or "", timeout=0) as other:
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                other.execute("BEGIN IMMEDIATE")
+        other = sqlite3.connect(database.engine.url.database or "", timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
         other.close()
 
     database.transact(work)
@@ -321,6 +321,19 @@ def test_times_when_stored_then_aware_utc_with_milliseconds(database):
     assert found.created_at == datetime(2026, 11, 21, 12, 0, 0, 123_000, tzinfo=UTC)
     assert found.created_at.tzinfo is UTC
     assert found.purge_at is None
+
+
+def test_times_when_none_is_written_then_none_is_read(database):
+    make_ada(database)
+
+    def clear(session: Session) -> None:
+        session.get_one(Account, ADA.user_key).purge_at = NOW
+        session.flush()
+        session.get_one(Account, ADA.user_key).purge_at = None
+
+    database.transact(clear)
+    with database.read() as session:
+        assert session.get_one(Account, ADA.user_key).purge_at is None
 
 
 def test_times_when_without_a_zone_then_they_do_not_reach_the_database(database):

@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.users.identity import Identity
 from app.users.models import ACTIVE, Account
@@ -24,14 +25,16 @@ def lock(session: Session, identity: Identity, numbers: int = 1) -> Account | No
     The same statement locks on both databases. Who else writes for this user waits here, and then reads what was
     committed: nothing read before this line may decide what is written after it.
     """
-    statement = (
-        update(Account)
-        .where(Account.user_key == identity.user_key)
-        .values(seq=Account.seq + numbers)
-        .returning(Account)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    return session.scalars(statement).one_or_none()
+    return session.scalars(_raising(identity, numbers)).one_or_none()
+
+
+def lock_or_make(session: Session, identity: Identity, now: datetime) -> Account:
+    """The same, after making the account where there is none."""
+    found = lock(session, identity)
+    if found is None:
+        ensure(session, identity, now)
+        found = session.scalars(_raising(identity, 1)).one()
+    return found
 
 
 def give_back(account: Account, numbers: int = 1) -> None:
@@ -61,3 +64,13 @@ def ensure(session: Session, identity: Identity, now: datetime) -> None:
         "updated_at": now,
     }
     session.execute(insert(Account).values(row).on_conflict_do_nothing(index_elements=[Account.user_key]))
+
+
+def _raising(identity: Identity, numbers: int) -> ReturningUpdate[tuple[Account]]:
+    return (
+        update(Account)
+        .where(Account.user_key == identity.user_key)
+        .values(seq=Account.seq + numbers)
+        .returning(Account)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )

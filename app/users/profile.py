@@ -65,12 +65,7 @@ def observe(session: Session, identity: Identity, facts: TenantFacts, now: datet
     What the user or the operator has set stays; email and email_verified always follow. Facts older than those
     taken over last change nothing: two devices with tokens of different age would else write in turns for ever.
     """
-    account = accounts.lock(session, identity)
-    if account is None:
-        accounts.ensure(session, identity, now)
-        account = accounts.lock(session, identity)
-    if account is None:
-        raise AccountMissing
+    account = accounts.lock_or_make(session, identity, now)
     news = _news(_profile(account), facts)
     if not news and account.profile_seq:
         accounts.give_back(account)

@@ -65,8 +65,4 @@ def _authorise(token: AccessToken, policy: RoutePolicy) -> None:
 
 def _is_automatic_options() -> bool:
     """A preflight needs no token (T29); Flask answers it from the routing map alone."""
-    return (
-        request.method == "OPTIONS"
-        and request.url_rule is not None
-        and bool(request.url_rule.provide_automatic_options)
-    )
+    return request.method == "OPTIONS" and bool(getattr(request.url_rule, "provide_automatic_options", False))

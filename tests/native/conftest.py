@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,24 @@ class Browser:
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
-        self.page = ""
-        self.status = 0
+        self._page: Future[str] = Future()
+
+    @property
+    def page(self) -> str:
+        """The first page it was shown, waited for: the app goes on while the browser still reads."""
+        return self._page.result(10)
 
     def __call__(self, url: str) -> None:
         self.addresses.append(url)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(url, timeout=10) as response:
-                self.page, self.status = response.read().decode(), response.status
+                page = response.read().decode()
         except urllib.error.HTTPError as refused:
             with refused:
-                self.page, self.status = refused.read().decode(), refused.code
+                page = refused.read().decode()
+        if not self._page.done():
+            self._page.set_result(page)
 
 
 @pytest.fixture(autouse=True)

@@ -180,6 +180,37 @@ def test_call_when_the_scope_is_missing_then_exit_6_and_the_command(
     assert len(done.stderr.splitlines()) == 2  # a command that is folded does not work when pasted
 
 
+def test_step_up_when_somebody_is_there_then_the_browser_opens_and_the_call_succeeds(  # noqa: PLR0917 - fixtures
+    run: Run,
+    logged_in: MakeSession,
+    api: ProblemApi,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    browser: Callable[[str], None],
+) -> None:
+    """N5: `step_up` → log in again with `max_age`/`acr_values`."""
+    logged_in(expires_at=FAR)
+    monkeypatch.setattr(webbrowser, "open", browser)
+    monkeypatch.setattr("native.__main__._someone_is_there", lambda: True)
+    field = challenge("insufficient_user_authentication", max_age="300")
+    api.script = [problem(401, "step_up_required", "step_up", field)]
+    done = run("me", "--json")
+
+    assert json.loads(done.stdout) == api.me
+    assert provider.authorizations[0]["max_age"] == "300"
+
+
+def test_logout_when_the_issuer_is_down_then_logged_out_here(
+    run: Run, logged_in: MakeSession, provider: Provider
+) -> None:
+    logged_in(expires_at=FAR)
+    provider.metadata = {"revocation_endpoint": "http://127.0.0.1:9/revoke"}
+    done = run("logout", "--timeout", "5")
+
+    assert done.exit_code == 0
+    assert "the issuer has not heard of it" in done.stderr
+
+
 def test_logout_when_done_then_revoked_and_forgotten(run: Run, logged_in: MakeSession, provider: Provider) -> None:
     logged_in(expires_at=FAR)
     done = run("logout")

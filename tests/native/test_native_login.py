@@ -21,8 +21,10 @@ from tests.support.provider import SUBJECT, Answer, Provider, sign
 class Browser(Protocol):
     """What the `browser` fixture is."""
 
-    page: str
     addresses: list[str]
+
+    @property
+    def page(self) -> str: ...
 
     def __call__(self, url: str) -> None: ...
 
@@ -208,6 +210,33 @@ def test_login_when_pasted_for_another_login_then_refused(settings: Settings) ->
         login(settings, paste=lambda _url: "http://127.0.0.1:1/callback?code=x&state=y")
 
 
+@pytest.mark.parametrize("text", ["", "nonsense", "http://[", "?state=\udcff", "http://127.0.0.1/?state=a&state=b"])
+def test_login_when_nonsense_is_pasted_then_it_says_so(settings: Settings, text: str) -> None:
+    with pytest.raises(LoginFailed):
+        login(replace(settings, callback="http://127.0.0.1:8484/callback"), paste=lambda _url: text)
+
+
+def test_login_when_openid_is_not_asked_then_no_id_token_is_expected(
+    settings: Settings, provider: Provider, browser: Browser
+) -> None:
+    tokens = login(replace(settings, scope="read:profile"), open_url=browser)
+
+    assert (tokens.subject, tokens.id_token, tokens.refresh_token) == (None, None, None)
+    assert stored(settings) == tokens
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(404), Answer(200, b"<html>", "text/html"), Answer.json(200, [1]), Answer(503)]
+)
+def test_discovery_when_there_is_no_document_then_it_names_the_address(
+    settings: Settings, api: ProblemApi, browser: Browser, answer: Answer
+) -> None:
+    api.script = [answer]
+
+    with pytest.raises(NativeError, match="openid-configuration answered"):
+        login(replace(settings, issuer=api.url), open_url=browser)
+
+
 def test_audience_when_none_is_named_then_the_api_says_it(
     settings: Settings, provider: Provider, api: ProblemApi, browser: Browser
 ) -> None:
@@ -373,7 +402,7 @@ def test_token_endpoint_when_it_redirects_then_the_code_does_not_follow(
     """RFC 9700 §4.12: a redirect would carry the code and its verifier to somebody else."""
     with ProblemApi() as elsewhere:
         provider.faults = [Answer(307, headers=(("Location", elsewhere.url),))]
-        with pytest.raises(LoginFailed, match="JSON"):
+        with pytest.raises(LoginFailed, match="nothing readable"):
             login(settings, open_url=browser)
 
         assert elsewhere.calls == []

@@ -54,6 +54,17 @@ def test_token_when_the_issuer_does_not_say_how_long_then_until_a_401(
     assert provider.refreshes == []
 
 
+@pytest.mark.parametrize("lifetime", [None, 1e300, -1])
+def test_renewal_when_the_lifetime_is_nonsense_then_unknown(
+    logged_in: MakeSession, provider: Provider, lifetime: object
+) -> None:
+    provider.token_answer = {"expires_in": lifetime}
+    session = logged_in()
+    session.renew("at-first")
+
+    assert session.tokens().expires_at is None
+
+
 def test_renewal_when_the_issuer_does_not_rotate_then_the_refresh_token_stays(
     logged_in: MakeSession, provider: Provider
 ) -> None:
@@ -138,6 +149,9 @@ def test_renewal_when_the_issuer_has_ended_the_session_then_forgotten(
         (Answer.json(429, {"error": "too_many_requests"}), Unavailable),
         (Answer.json(400, {"error": "temporarily_unavailable"}), Unavailable),
         (Answer(200, b"<html>", "text/html"), Unavailable),
+        (Answer.json(200, {"access_token": "x", "token_type": "Bearer", "expires_in": "soon"}), Unavailable),
+        (Answer.json(200, {"access_token": "x", "token_type": "Bearer", "expires_in": [1]}), Unavailable),
+        (Answer.json(200, {"access_token": "x", "token_type": "Bearer", "expires_in": float("inf")}), Unavailable),
         (Answer.json(401, {"error": "invalid_client"}), LoginFailed),
         (Answer.json(200, {"access_token": ""}), LoginFailed),
     ],

@@ -61,8 +61,8 @@ def test_story_when_told_by_the_development_tenant_then_it_ends_well(
         with pytest.raises(Unavailable):
             session.renew(second.access_token)
         assert session.tokens() == second
-    third = session.renew(second.access_token)
-    assert third == session.tokens().access_token != second.access_token
+    session.renew(second.access_token)  # within one second, Auth0's dialect signs the same access token again
+    assert session.tokens().refresh_token not in {None, first.refresh_token, second.refresh_token}
 
     before = session.tokens()
     assert session.end()

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
@@ -352,6 +352,7 @@ _JSON = st.recursive(
 _MEMBERS = ("kty", "crv", "alg", "use", "key_ops", "kid", "n", "e", "x", "y")
 
 
+@settings(deadline=None)  # the first example makes keys, and the machine may be busy
 @given(changes=st.dictionaries(st.sampled_from(_MEMBERS), _JSON, max_size=4), base=st.integers(0, 2))
 def test_parse_whatever_a_key_holds_spares_the_good_one(changes: dict[str, Any], base: int):
     """T13: "it never spoils the set"."""

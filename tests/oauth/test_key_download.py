@@ -113,6 +113,19 @@ def test_download_when_discovery_took_all_the_time_leaves_the_keys(issuer: Issue
     assert issuer.requests == {DISCOVERY: 1}
 
 
+def test_download_when_discovery_took_most_of_the_time_leaves_the_keys_the_rest(issuer: Issuer):
+    """K2: "whole fetch `JWKS_TIMEOUT_SECONDS` (a deadline, not per read)", nor per document."""
+    now = [0.0]
+
+    def take_time(_path: str) -> None:
+        now[0] += 7.75
+
+    issuer.on_request = take_time
+    issuer.jwks = Fault(drips="body")
+    with pytest.raises(DownloadFailed, match=r"timeout: no complete answer within 0\.25 s"):
+        KeyDownload(issuer.url, ("RS256",), timeout_seconds=8.0, clock=lambda: now[0])()
+
+
 @pytest.mark.parametrize(
     ("cache_control", "seconds"),
     [

