@@ -95,5 +95,6 @@ def _key_source(issuer: str, settings: Settings) -> KeySource:
         max_ttl_seconds=settings.jwks_max_ttl_seconds,
         max_stale_seconds=settings.jwks_max_stale_seconds,
         cooldown_seconds=settings.jwks_cooldown_seconds,
+        wait_seconds=settings.jwks_timeout_seconds,
     )
     return CachedKeySource(issuer, download, lifetimes)

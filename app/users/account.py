@@ -66,7 +66,7 @@ def ensure(session: Session, identity: Identity, now: datetime) -> None:
     session.execute(insert(Account).values(row).on_conflict_do_nothing(index_elements=[Account.user_key]))
 
 
-def _raising(identity: Identity, numbers: int) -> ReturningUpdate[tuple[Account]]:
+def _raising(identity: Identity, numbers: int) -> ReturningUpdate[Account]:
     return (
         update(Account)
         .where(Account.user_key == identity.user_key)

@@ -13,7 +13,7 @@ ACTIONS: dict[str, str] = {
     "reauthenticate": "Let the user log in again.",
     "request_scope": "Log in again and request the scope that the answer names.",
     "step_up": "Let the user log in again with the max_age or acr_values of the challenge.",
-    "fix_client": "Trying again will not help: the app, or its registration at the tenant, has to change.",
+    "fix_client": "The app, or its registration at the tenant, has to change; until then, trying again will not help.",
     "ask_operator": "The app cannot help itself: the operator of the API has to act.",
     "retry_now": "Send the same request again at once.",
     "retry_later": "Keep the user logged in, wait as long as Retry-After says, and send the same request again.",
