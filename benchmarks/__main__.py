@@ -15,7 +15,7 @@ from benchmarks.servers import ROOT
 
 _FEWEST_ROUNDS = 5
 _TOKENS = 10_000
-_REQUESTS_PER_TURN, _QUICK_REQUESTS = 3_000, 500
+_REQUESTS_PER_ROUND, _QUICK_REQUESTS = 3_000, 500
 _CORE_ROUNDS, _CORE_TOKENS = 11, 1_000
 
 
@@ -33,7 +33,7 @@ def main() -> int:
     tell("in process")
     core = in_process.measure(found, _CORE_ROUNDS, _CORE_TOKENS)
     tell("servers")
-    count = _QUICK_REQUESTS if options.quick else _REQUESTS_PER_TURN
+    count = _QUICK_REQUESTS if options.quick else _REQUESTS_PER_ROUND
     measured = rounds.measure(found, directory, options.rounds, count, tell)
     print(report.tables(measured, core))
     if not options.quick:

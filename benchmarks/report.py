@@ -78,7 +78,7 @@ def _noise(measured: Measured) -> str:
     return f"The bare route beside itself: its two turns of one round differed by {share:.1%} at most ({count} rounds)."
 
 
-def document(measured: Measured, core: InProcess, requests_per_turn: int) -> str:
+def document(measured: Measured, core: InProcess, requests_per_round: int) -> str:
     """The whole of docs/performance.md."""
     return f"""# Performance
 
@@ -94,8 +94,8 @@ The machine is shared with other work: times and requests per second move with i
   (`config/gunicorn_conf.py`), on the loopback interface. The API writes its log line for each request (`info`, JSON,
   thrown away by the kernel) and sets its security fields; the peers do neither. There are no limits, this route needs
   no database, and the keys come from `JWKS_FILE`.
-- {len(measured.rounds)} rounds of {requests_per_turn} requests for each variant, over four kept-alive connections, sent
-  by a process of its own. Every variant has its turn in each round, and each round begins with another one. Every
+- {len(measured.rounds)} rounds of {requests_per_round} requests for each variant, over four kept-alive connections,
+  sent by a process of its own. In a round the variants take turns, several times, each time in another order. Every
   answer's status is looked at; the peers' JSON is compared with the API's.
 - CPU is the worker's own processor time, user and system; the master's and the sender's do not count. A ratio is taken
   inside one round, to the mean of the bare route's two turns; the table has the median of the ratios.

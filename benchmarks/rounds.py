@@ -1,6 +1,6 @@
 """Interleaved rounds: every variant has its turn in each round, so that a busy moment of the machine meets all.
 
-Takes   Credentials, how many rounds, how many requests in a turn
+Takes   Credentials, how many rounds, how many requests of each variant in a round
 Gives   Measured: the rounds, an idle worker's memory, and its memory after the load
 Raises  WrongAnswer, ServerFailed
 Not     the arithmetic (figures.py)
@@ -25,6 +25,7 @@ VARIANTS = (BARE, HOT, MANY, UNSEEN, FORGED, QUICKSTART, BARE_AGAIN)
 _PATH = "/v1/whoami"
 _OK, _UNAUTHORIZED = 200, 401
 _WARM_UP_REQUESTS = 200
+_TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,15 @@ class _Variant:
     requests: Callable[[int], list[bytes]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    requests: int
+    cpu_seconds: float
+    seconds: float
+
+
 def measure(
-    credentials: Credentials, directory: Path, count: int, requests_per_turn: int, tell: Callable[[str], None]
+    credentials: Credentials, directory: Path, count: int, requests_per_round: int, tell: Callable[[str], None]
 ) -> Measured:
     """Start all servers, warm them, run the rounds."""
     with _servers(credentials, directory) as servers, _load_process() as process:
@@ -53,9 +61,7 @@ def measure(
         _warm_up(variants, credentials, process)
         rounds = []
         for number in range(count):
-            # Each round begins with another variant: none is always first after a pause.
-            order = VARIANTS[number % len(VARIANTS) :] + VARIANTS[: number % len(VARIANTS)]
-            rounds.append({name: _turn(variants[name], requests_per_turn, process) for name in order})
+            rounds.append(_round(variants, number, requests_per_round, process))
             tell(f"round {number + 1} of {count}")
         return Measured(tuple(rounds), idle, servers[HOT].memory())
 
@@ -137,9 +143,25 @@ def _one_request(server: Server, credentials: Credentials) -> Memory:
     return server.memory()
 
 
-def _turn(variant: _Variant, count: int, process: Executor) -> Sample:
+def _round(variants: Mapping[str, _Variant], number: int, count: int, process: Executor) -> Round:
+    """Give every variant its requests in several short turns: a busy second of the machine then meets all alike."""
+    turns: dict[str, list[_Turn]] = {name: [] for name in VARIANTS}
+    for turn in range(_TURNS):
+        # Each time another variant begins: none is always first after a pause.
+        first = (number + turn) % len(VARIANTS)
+        for name in VARIANTS[first:] + VARIANTS[:first]:
+            turns[name].append(_turn(variants[name], count // _TURNS, process))
+    return {
+        name: Sample(
+            cpu_microseconds=sum(turn.cpu_seconds for turn in taken) / sum(turn.requests for turn in taken) * 1_000_000,
+            requests_per_second=sum(turn.requests for turn in taken) / sum(turn.seconds for turn in taken),
+        )
+        for name, taken in turns.items()
+    }
+
+
+def _turn(variant: _Variant, count: int, process: Executor) -> _Turn:
     load = Load(variant.server.port, tuple(variant.requests(count)), variant.status)
     before = variant.server.cpu_seconds()
     outcome = process.submit(send, load).result()
-    used = variant.server.cpu_seconds() - before
-    return Sample(cpu_microseconds=used / count * 1_000_000, requests_per_second=count / outcome.seconds)
+    return _Turn(count, variant.server.cpu_seconds() - before, outcome.seconds)

@@ -4,6 +4,8 @@ import pytest
 
 import config.settings
 
+pytest_plugins = ["tests.support.databases"]
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,7 @@ from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.users.account import ensure, lock
 from app.users.identity import Identity
 from app.users.models import Account
-from app.users.profile import find
-
-pytest_plugins = ["tests.support.databases"]
+from app.users.profiles import find
 
 ADA = Identity("https://tenant.example/", "auth0|ada")
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123_456, tzinfo=UTC)

@@ -3,7 +3,7 @@
 Takes   session: inside Database.transact;  identity
 Gives   the Account with its numbers already raised, so that commit order is seq order for each user
 Raises  nothing of its own
-Not     what is written under the lock (profile.py)
+Not     what is written under the lock (profiles.py)
 Source  docs/contracts/user-data.md §7 "Write"
 """
 

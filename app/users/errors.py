@@ -44,7 +44,7 @@ class ValidationFailed(UsersError):  # noqa: N818 - the name of the problem code
 
 
 class AccountMissing(UsersError):  # noqa: N818 - says what is the case
-    """There is no account yet: `profile.observe` makes it, in the same transaction if need be."""
+    """There is no account yet: `profiles.observe` makes it, in the same transaction if need be."""
 
 
 class UnusableIdentity(UsersError, ValueError):  # noqa: N818 - says what is the case

@@ -3,7 +3,7 @@
 Takes   the claims of a verified token, or the document of /userinfo: any JSON at all may stand in them
 Gives   TenantFacts, frozen: only members that are told and well formed
 Raises  nothing: a member of a wrong type or size is as good as not told (U10, T14)
-Not     which member wins over which (profile.py)
+Not     which member wins over which (profiles.py)
 Source  docs/contracts/user-data.md U10, U11; OpenID Connect Core §5.1
 """
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app import fetch as outgoing
 from app.users.identity import Identity
 from app.users.models import Account
-from app.users.profile import Profile
+from app.users.profiles import Profile
 
 _INTERVAL = timedelta(days=1)
 _MAX_BYTES = 65_536

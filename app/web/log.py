@@ -45,10 +45,18 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 class _StandardError:
-    """Makes loggers that write to whatever standard error is at that moment: tests and gunicorn replace it."""
+    """Writes to whatever standard error is at that moment: tests and gunicorn replace it after a logger was made."""
 
-    def __call__(self, *_names: Any) -> structlog.WriteLogger:
-        return structlog.WriteLogger(sys.stderr)
+    def __call__(self, *_names: Any) -> "_StandardError":
+        """Serve as structlog's logger factory too: there is nothing to keep for each logger."""
+        return self
+
+    def msg(self, message: str) -> None:
+        # One write for the line and its end: lines of two threads must not mix.
+        sys.stderr.write(message + "\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def _json() -> list[structlog.typing.Processor]:

@@ -3,7 +3,7 @@
 Takes   the verified access token; fields=, If-None-Match, If-Match; a merge patch
 Gives   the profile in the shape of docs/contracts/user-data.md §3, 304, 412 with `current`
 Raises  what the domain raises: problems.py answers it
-Not     how the account comes to be (visit.py), what may change (app/users/profile.py)
+Not     how the account comes to be (visit.py), what may change (app/users/profiles.py)
 Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14
 """
 
@@ -15,7 +15,7 @@ from flask import Response, g, request
 
 from app.oauth.access_token import AccessToken
 from app.oauth.scopes import require_all
-from app.users.profile import Profile, as_document, patch
+from app.users.profiles import Profile, as_document, patch
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
 from app.web.conditional import entity_tag, is_unmodified, not_modified, write_precondition

@@ -3,24 +3,26 @@
 Takes   the verified access token and its text
 Gives   the user's Profile
 Raises  DatabaseUnavailable, DatabaseBusy
-Not     which source wins for which member (app/users/profile.py)
+Not     which source wins for which member (app/users/profiles.py)
 Source  docs/contracts/user-data.md U10, U11
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from app.oauth.access_token import AccessToken
 from app.users import userinfo
 from app.users.facts import TenantFacts, facts_from_claims
 from app.users.identity import Identity
-from app.users.profile import Profile, changes_anything, find, observe
+from app.users.profiles import Profile, changes_anything, find, observe
 from app.web.runtime import Runtime
 
 
 def profile_of(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
     """Return the profile; writes only where there is something new: a read costs no write (U11)."""
-    settings, identity, now = parts.settings, parts.identity_of(token), datetime.now(UTC)
-    facts = facts_from_claims(token.claims, settings.roles_claim, settings.attributes_claim)
+    identity, now = parts.identity_of(token), datetime.now(UTC)
+    facts = _facts(parts, token.claims)
     with parts.database.read() as session:
         profile = find(session, identity)
     if profile is None or changes_anything(profile, facts):
@@ -44,7 +46,18 @@ def _ask_tenant(parts: Runtime, identity: Identity, endpoint: str, token_text: s
     told = userinfo.fetch(endpoint, token_text, identity.subject)
     if told is None:
         return None
-    return _take_over(parts, identity, facts_from_claims(told, told_at=int(now.timestamp())), now)
+    return _take_over(parts, identity, _facts(parts, told, told_at=int(now.timestamp())), now)
+
+
+def _facts(parts: Runtime, told: Mapping[str, Any], told_at: int | None = None) -> TenantFacts:
+    settings = parts.settings
+    return facts_from_claims(
+        told,
+        settings.roles_claim,
+        settings.attributes_claim,
+        told_at=told_at,
+        max_attributes_bytes=settings.max_attributes_bytes,
+    )
 
 
 def _take_over(parts: Runtime, identity: Identity, facts: TenantFacts, now: datetime) -> Profile:

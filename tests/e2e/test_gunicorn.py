@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from app.commands.db import upgrade
 from dev.processes import free_port
 from tests.support import tokens
-from tests.support.api import upgrade
 from tests.support.issuer import Issuer
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,6 @@ import app.users.models
 from app.commands.db import db_group, downgrade, upgrade
 from app.db import Base, Database, migrations
 
-pytest_plugins = ["tests.support.databases"]
-
 ROOT = Path(__file__).resolve().parents[2]
 
 

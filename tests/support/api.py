@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.commands.db import db_group
 from app.factory import create_app
 from config.settings import Settings
 from tests.support import tokens
@@ -79,12 +77,6 @@ def settings_for(directory: Path, database_url: str, **changes: Any) -> Settings
         "log_format": "json",
     }
     return Settings(**(given | changes))
-
-
-def upgrade(database_url: str) -> None:
-    """Bring a database to the newest schema, as the operator does."""
-    done = CliRunner().invoke(db_group(database_url), ["upgrade"])
-    assert done.exit_code == 0, done.output
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Real databases for tests: SQLite files, and a real PostgreSQL that the workers of a run share.
 
-Takes   pytest_plugins = ["tests.support.databases"] in a test module or the root conftest
+Takes   pytest_plugins = ["tests.support.databases"] in the root conftest
 Gives   fixtures: database (migrated), database_url (empty), each once with sqlite and once with postgresql;
         postgresql_url, sqlite_url (empty)
 Raises  what PostgreSQL raises when it does not start

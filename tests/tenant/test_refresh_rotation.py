@@ -8,10 +8,11 @@ import jwt
 import pytest
 import requests
 
+from tenant.settings import HERE
 from tests.support.tenant import ADA, CLIENT_ID, GRACE, Browser, NativeApp, RunningTenant, running_tenant
 
 UNKNOWN = {"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."}
-REGISTRY = Path("tenant/registry.toml")
+REGISTRY = HERE / "registry.toml"
 
 
 @pytest.fixture

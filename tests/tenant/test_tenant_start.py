@@ -4,16 +4,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
 
 from tenant.registry import RegistryError, load
 from tenant.serve import listen
-from tenant.settings import SettingsError, from_environment, is_loopback
+from tenant.settings import HERE, SettingsError, from_environment, is_loopback
 
-REGISTRY = Path("tenant/registry.toml")
+ROOT = HERE.parent
+REGISTRY = HERE / "registry.toml"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "tenant.example", "10.0.0.1"])
@@ -103,7 +103,7 @@ def test_process_says_what_it_is_and_stops_cleanly(tmp_path, stop, quiet):
     }
     command = [sys.executable, "-W", "error", "-m", "tenant", *(["--quiet"] if quiet else [])]
     with subprocess.Popen(
-        command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         minted = _when_ready(f"http://127.0.0.1:{port}/_dev/mint", process)
         process.send_signal(stop)
@@ -121,7 +121,7 @@ def test_process_says_what_it_is_and_stops_cleanly(tmp_path, stop, quiet):
 def test_process_that_cannot_start_says_why_in_one_line(tmp_path, environment):
     environment |= {"TENANT_STATE_DIR": str(tmp_path), "TENANT_PORT": str(_free_port())}
     command = [sys.executable, "-m", "tenant"]
-    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
     assert done.stderr.startswith("tenant: ")
     assert done.stderr.count("\n") == 1

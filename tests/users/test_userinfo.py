@@ -1,70 +1,90 @@
 """The tenant's /userinfo: real HTTP on the loopback, real databases."""
 
+import json
 import logging
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from pytest_httpserver import HTTPServer
-from werkzeug import Request, Response
 
 from app.users import userinfo
 from app.users.facts import TenantFacts
 from app.users.identity import Identity
-from app.users.profile import find, observe
-
-pytest_plugins = ["tests.support.databases"]
+from app.users.profiles import find, observe
+from tests.support.provider import Answer, LocalServer
 
 ADA = Identity("https://tenant.example/", "auth0|ada")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 TOKEN = "eyJ.secret.token"
 
 
-def ask(server: HTTPServer, **bounds: float) -> Any:
-    return userinfo.fetch(server.url_for("/userinfo"), TOKEN, ADA.subject, **bounds)
+class Tenant(LocalServer):
+    """A tenant that answers what a test wants, and remembers what it was asked."""
+
+    given = Answer(404)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.released = threading.Event()
+        self.released.set()
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:  # noqa: ARG002 - as LocalServer calls it
+        self.asked.append((method, target, {name.lower(): value for name, value in headers.items()}))
+        self.released.wait(10)
+        return self.given
+
+    def ask(self, document: object = None, **bounds: float) -> Any:
+        if document is not None:
+            self.given = Answer.json(200, document)
+        return userinfo.fetch(f"{self.url}/userinfo", TOKEN, ADA.subject, **bounds)
 
 
-def test_fetch_when_the_tenant_answers_then_its_document(httpserver: HTTPServer):
+@pytest.fixture
+def tenant() -> Iterator[Tenant]:
+    with Tenant() as running:
+        yield running
+
+
+def test_fetch_when_the_tenant_answers_then_its_document(tenant: Tenant):
     document = {"sub": ADA.subject, "name": "Ada"}
-    httpserver.expect_oneshot_request(
-        "/userinfo", method="GET", headers={"Authorization": f"Bearer {TOKEN}"}
-    ).respond_with_json(document)
-    assert ask(httpserver) == document
+    assert tenant.ask(document) == document
+    ((method, target, headers),) = tenant.asked
+    assert (method, target, headers["authorization"]) == ("GET", "/userinfo", f"Bearer {TOKEN}")
 
 
-@pytest.mark.parametrize("sub", ["auth0|bob", None, "", "AUTH0|ADA"])
-def test_fetch_when_it_speaks_of_somebody_else_then_nothing(httpserver: HTTPServer, sub):
+@pytest.mark.parametrize("sub", ["auth0|bob", None, "", "AUTH0|ADA", ["auth0|ada"]])
+def test_fetch_when_it_speaks_of_somebody_else_then_nothing(tenant: Tenant, sub):
     """OpenID Connect Core §5.3.2: "if they do not match, the UserInfo Response values MUST NOT be used"."""
-    httpserver.expect_request("/userinfo").respond_with_json({"sub": sub, "name": "Mallory"})
-    assert ask(httpserver) is None
+    assert tenant.ask({"sub": sub, "name": "Mallory"}) is None
 
 
-def test_fetch_when_it_has_no_subject_then_nothing(httpserver: HTTPServer):
-    httpserver.expect_request("/userinfo").respond_with_json({"name": "Mallory"})
-    assert ask(httpserver) is None
+def test_fetch_when_it_has_no_subject_then_nothing(tenant: Tenant):
+    assert tenant.ask({"name": "Mallory"}) is None
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        Response("{}", 401, content_type="application/json"),
-        Response("{}", 500, content_type="application/json"),
-        Response("", 302, {"Location": "https://elsewhere.example/"}),
-        Response("{", 200, content_type="application/json"),
-        Response("[]", 200, content_type="application/json"),
-        Response(b'{"sub": "\xff"}', 200, content_type="application/json"),
-        Response("[" * 100_000, 200, content_type="application/json"),
-        Response('{"a": "' + "x" * 70_000 + '"}', 200, content_type="application/json"),
-        Response("eyJ.a.b", 200, content_type="application/jwt"),
+        Answer(401, b"{}"),
+        Answer(500, b"{}"),
+        Answer(302, headers=(("Location", "https://elsewhere.example/"),)),
+        Answer(200, b"{"),
+        Answer(200, b"[]"),
+        Answer(200, b'{"sub": "\xff"}'),
+        Answer(200, b"[" * 50_000),
+        Answer(200, json.dumps({"sub": ADA.subject, "a": "x" * 70_000}).encode()),
+        Answer(200, b"eyJ.a.b", "application/jwt"),
     ],
 )
-def test_fetch_when_the_answer_is_of_no_use_then_nothing_and_the_log_says_so(httpserver: HTTPServer, caplog, answer):
+def test_fetch_when_the_answer_is_of_no_use_then_nothing_and_the_log_says_so(tenant: Tenant, caplog, answer):
     """U10: "its failure is a 200 with nulls"."""
-    httpserver.expect_request("/userinfo").respond_with_response(answer)
+    tenant.given = answer
     with caplog.at_level(logging.WARNING):
-        assert ask(httpserver) is None
+        assert tenant.ask() is None
     assert len(caplog.records) == 1
     assert TOKEN not in caplog.text
 
@@ -76,17 +96,11 @@ def test_fetch_when_nobody_listens_then_nothing(caplog):
     assert TOKEN not in caplog.text
 
 
-def test_fetch_when_the_tenant_is_slow_then_nothing_by_the_deadline(httpserver: HTTPServer):
+def test_fetch_when_the_tenant_is_slow_then_nothing_by_the_deadline(tenant: Tenant):
     """U10: "2 s": here less, so that nobody waits."""
-    released = threading.Event()
-
-    def slow(_request: Request) -> Response:
-        released.wait(10)
-        return Response("{}", content_type="application/json")
-
-    httpserver.expect_request("/userinfo").respond_with_handler(slow)
-    assert ask(httpserver, timeout_seconds=0.1) is None
-    released.set()
+    tenant.released.clear()
+    assert tenant.ask({"sub": ADA.subject}, timeout_seconds=0.1) is None
+    tenant.released.set()
 
 
 def test_fetch_when_the_address_is_plain_http_elsewhere_then_the_token_does_not_leave():

@@ -12,9 +12,7 @@ from app.users.facts import TenantFacts
 from app.users.identity import Identity
 from app.users.merge_patch import merge
 from app.users.models import Account
-from app.users.profile import Profile, _json, find, observe, patch
-
-pytest_plugins = ["tests.support.databases"]
+from app.users.profiles import Profile, _json, find, observe, patch
 
 ADA = Identity("https://tenant.example/", "auth0|ada")
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from flask import Flask, g
 
+from app.commands.db import upgrade
 from app.web import policy
-from tests.support.api import Api, running, settings_for, upgrade
+from tests.support.api import Api, running, settings_for
 
 
 @pytest.fixture

@@ -3,15 +3,18 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.commands.db import upgrade
 from app.web.catalogue import PROBLEMS
 from tests.support import tokens
-from tests.support.api import Api, running, settings_for, upgrade
+from tests.support.api import Api, running, settings_for
+from tests.support.databases import PostgresqlServer
 
 LATIN = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
 JSON = st.recursive(
@@ -27,13 +30,23 @@ CLAIM = st.sampled_from(
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def bare(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgresql_server: PostgresqlServer
+) -> Iterator[Api]:
     directory: Path = tmp_path_factory.mktemp("bad-input")
-    url = f"sqlite:///{directory / 'postern.db'}"
-    upgrade(url)
-    with running(settings_for(directory, url)) as api:
-        yield api
+    with ExitStack() as stack:
+        url = f"sqlite:///{directory / 'postern.db'}"
+        if request.param == "postgresql":
+            url = stack.enter_context(postgresql_server.database())
+        upgrade(url)
+        yield stack.enter_context(running(settings_for(directory, url)))
+
+
+FIXED_FIELDS = (
+    'Cache-Control: no-store Vary: Authorization WWW-Authenticate: Bearer realm="api.example", error="invalid_token", '
+    "Referrer-Policy: no-referrer X-Content-Type-Options: nosniff Content-Security-Policy X-Request-Id Content-Length"
+)
 
 
 def expect_sane(answer, sent: str = "") -> None:
@@ -41,7 +54,8 @@ def expect_sane(answer, sent: str = "") -> None:
     if answer.status_code >= 400:
         assert answer.content_type == "application/problem+json"
         assert answer.json["code"] in PROBLEMS
-    if len(sent) > 8:
+    # By chance the text may be one that every answer holds, such as a part of a field's name.
+    if len(sent) > 8 and sent not in FIXED_FIELDS:
         assert sent not in str(answer.headers)
 
 
@@ -114,7 +128,7 @@ def test_field_when_any_text_then_no_500(bare: Api, name, value):
 def test_query_and_path_when_any_text_then_no_500(bare: Api, query, path):
     expect_sane(bare.get("/v1/me", query_string={"fields": query}))
     expect_sane(bare.anonymous("/problems/" + path))
-    expect_sane(bare.anonymous("/" + path))
+    expect_sane(bare.anonymous("/" + path.lstrip("/")))
 
 
 @pytest.mark.parametrize(

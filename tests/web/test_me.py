@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from app.commands.db import upgrade
 from tests.support import tokens
 from tests.support.api import ATTRIBUTES_CLAIM, ROLES_CLAIM, Api
 
@@ -11,6 +12,13 @@ MEMBERS = [
     "sub", "name", "given_name", "family_name", "nickname", "picture", "locale", "zoneinfo", "email", "email_verified",
     "roles", "app_attributes", "attributes", "etag", "seq", "created_at", "updated_at",
 ]  # fmt: skip
+
+
+@pytest.fixture
+def migrated(database_url: str) -> str:
+    """These tests run on SQLite and on PostgreSQL."""
+    upgrade(database_url)
+    return database_url
 
 
 def get_with(api: Api, **claims):

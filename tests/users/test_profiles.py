@@ -14,9 +14,7 @@ from app.users.errors import AccountMissing, FieldReadOnly, ValidationFailed
 from app.users.facts import TenantFacts
 from app.users.identity import Identity
 from app.users.models import Account
-from app.users.profile import Profile, as_document, changes_anything, find, observe, patch
-
-pytest_plugins = ["tests.support.databases"]
+from app.users.profiles import Profile, as_document, changes_anything, find, observe, patch
 
 ADA = Identity("https://tenant.example/", "auth0|ada")
 BOB = Identity("https://tenant.example/", "auth0|bob")
