@@ -3,4 +3,4 @@
 from app.factory import create_app
 from config.settings import Settings
 
-app = create_app(Settings.from_env())
+app = create_app(Settings.from_env_or_exit())

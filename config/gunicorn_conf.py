@@ -9,7 +9,7 @@ from typing import Any
 
 from config.settings import Settings
 
-_settings = Settings.from_env()
+_settings = Settings.from_env_or_exit()
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency

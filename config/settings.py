@@ -133,6 +133,14 @@ class Settings:
         return cls._sealed(env, found)
 
     @classmethod
+    def from_env_or_exit(cls) -> Self:
+        """Read the settings for an entry point: an operator sees the problems, not a traceback."""
+        try:
+            return cls.from_env()
+        except SettingsError as fault:
+            raise SystemExit(f"Postern cannot start: {fault}") from None
+
+    @classmethod
     def _sealed(cls, env: FileAwareEnv, found: dict[str, Any]) -> Self:
         """Join what could not be parsed with what does not fit together, so that one start shows all of it."""
         unparsed: dict[str, list[str]] = {}

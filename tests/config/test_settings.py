@@ -1,5 +1,8 @@
 """Settings: complete or dead, every problem at once."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +169,23 @@ def test_public_url_when_not_set_then_it_follows_the_port(monkeypatch):
 
 def test_realm_is_the_host_of_the_public_url(monkeypatch):
     assert settings_from(monkeypatch, PUBLIC_URL="https://api.example.com/base").realm == "api.example.com"
+
+
+@pytest.mark.parametrize(
+    "command", [["flask", "--app", "wsgi", "db", "current"], ["gunicorn", "-c", "config/gunicorn_conf.py", "wsgi:app"]]
+)
+def test_start_when_settings_are_missing_then_the_operator_reads_all_names_and_no_traceback(command: list[str]):
+    """Complete or dead: refuses to start, with all problems at once, by name."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"], "CLOCK_SKEW_SECONDS": "900"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    for name in ("TENANT_ISSUER", "API_AUDIENCE", "CLOCK_SKEW_SECONDS"):
+        assert name in done.stderr
+    assert "Traceback" not in done.stderr
