@@ -1,8 +1,15 @@
 """Fixtures that every test room may use."""
 
+import hypothesis
 import pytest
 
 import config.settings
+
+# A busy machine is no fault of the code: no deadline for an example, and none for making one.
+hypothesis.settings.register_profile(
+    "shared-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared-machine")
 
 pytest_plugins = ["tests.support.databases"]
 
