@@ -30,7 +30,7 @@ from benchmarks.credentials import AUDIENCE, ISSUER, Credentials
 from benchmarks.figures import median_ratio
 
 _POLICY = TokenPolicy(issuers=(ISSUER,), audiences=frozenset({AUDIENCE}))
-_CACHE_ENTRIES, _CACHE_BYTES = 10_000, 32 * 1024 * 1024
+_CACHE_ENTRIES, _CACHE_BYTES = 10_000, 80 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

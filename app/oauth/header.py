@@ -8,6 +8,7 @@ Source  RFC 7515 §2, §4.1, §5.2; RFC 7516 §3.1; RFC 8725 §3.1, §3.11; RFC 
 """
 
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,8 +48,32 @@ class Header:
     signature: bytes
 
 
-def parse(token: str, policy: TokenPolicy) -> Header:
-    """Split and decode the token and check its header; the first fault in the order of the contract names the code."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an accepted header segment says. `typ` is None, `jwt` or `at+jwt`."""
+
+    alg: str
+    typ: str | None
+    kid: str | None
+
+
+def judge(segment: bytes, policy: TokenPolicy) -> Judged:
+    """Decode and check one header segment: a pure function of its bytes, so that who calls it may remember it."""
+    try:
+        members = parse_object(_decoded(segment))
+    except ValueError:
+        raise InvalidToken(Reason.MALFORMED_TOKEN) from None
+    return Judged(alg=_algorithm(members, policy), typ=_type(members, policy), kid=_key_id(members))
+
+
+def parse(token: str, policy: TokenPolicy, judged: Callable[[bytes], Judged] | None = None) -> Header:
+    """Split and decode the token and check its header; the first fault in the order of the contract names the code.
+
+    Args:
+        token: anything that stood where a token should.
+        policy: what is accepted.
+        judged: `judge` for this policy, with a memory; a tenant sends the same header in every token.
+    """
     if len(token) > policy.max_token_bytes:
         raise InvalidToken(Reason.TOKEN_TOO_LARGE)
     try:
@@ -59,14 +84,14 @@ def parse(token: str, policy: TokenPolicy) -> Header:
     if len(segments) != _JWS_SEGMENTS:
         raise InvalidToken(_reason_for_shape(segments))
     try:
-        content, payload, signature = map(_decoded, segments)
-        members = parse_object(content)
+        payload, signature = _decoded(segments[1]), _decoded(segments[2])
     except ValueError:
         raise InvalidToken(Reason.MALFORMED_TOKEN) from None
+    found = judge(segments[0], policy) if judged is None else judged(segments[0])
     return Header(
-        alg=_algorithm(members, policy),
-        typ=_type(members, policy),
-        kid=_key_id(members),
+        alg=found.alg,
+        typ=found.typ,
+        kid=found.kid,
         signing_input=encoded[: -len(segments[2]) - 1],
         payload=payload,
         signature=signature,

@@ -15,12 +15,13 @@ it has no `iss`, a single configured issuer is chosen all the same; among severa
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from hashlib import sha256
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
 from app.oauth.errors import InvalidToken, Reason
-from app.oauth.header import Header, parse
+from app.oauth.header import Header, judge, parse
 from app.oauth.jwks import VerificationKey
 from app.oauth.key_source import KeySource
 from app.oauth.strict_json import NotStrictJson, parse_object
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 # consists of short members.
 _BYTES_PER_TOKEN_BYTE = 6
 _BYTES_PER_ENTRY = 2_048
+# Keys and dialects in use at one time are few; whoever makes headers up only makes these forgotten.
+_HEADERS_REMEMBERED = 64
 
 
 class Verifier:
@@ -44,6 +47,8 @@ class Verifier:
         self._policy = policy
         self._sources = dict(sources)
         self._cache = cache
+        # A tenant's tokens differ in everything but their header. No refusal is kept: lru_cache keeps no exception.
+        self._judged = lru_cache(maxsize=_HEADERS_REMEMBERED)(partial(judge, policy=policy))
 
     def verify(self, token: str, *, now: float) -> AccessToken:
         """Return what the token says, once everything about it has been checked."""
@@ -62,7 +67,7 @@ class Verifier:
         return verified.token
 
     def _verified(self, token: str, now: float) -> VerifiedToken:
-        header = parse(token, self._policy)
+        header = parse(token, self._policy, self._judged)
         claims = None
         try:
             claims = parse_object(header.payload)

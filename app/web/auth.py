@@ -10,7 +10,8 @@ Source  RFC 6750 §2.1, RFC 9110 §11.6.2, docs/contracts/tokens.md T1–T5, T20
 import time
 from collections.abc import Mapping
 
-from flask import Flask, g, request
+from flask import Flask, Request, g
+from flask.globals import app_ctx, request_ctx
 
 from app.oauth import scopes
 from app.oauth.access_token import AccessToken
@@ -23,14 +24,16 @@ from app.web.policy import RoutePolicy
 def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy], max_token_bytes: int) -> None:
     """Check every request of `app` against its route's policy."""
 
+    # NOTE: `request` and `g` look themselves up at each use; this hook runs for every request and asks once.
     @app.before_request
     def authenticate() -> None:
-        g.access_token = None
+        kept, request = app_ctx.g, request_ctx.request
+        kept.access_token = None
         # 404 and 405 come before 401 (T30): what does not exist needs no token.
         if request.routing_exception is not None or request.endpoint is None:
             return
         policy = policies[request.endpoint]
-        if policy.credentials == "none" or _is_automatic_options():
+        if policy.credentials == "none" or _is_automatic_options(request):
             return
         # NOTE: read from the WSGI environment: werkzeug's parsed `authorization` would hide malformed values (T2).
         value = request.environ.get("HTTP_AUTHORIZATION")
@@ -41,8 +44,8 @@ def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy],
             raise InvalidToken(Reason.NO_CREDENTIALS)
         token = verifier.verify(text, now=time.time())
         _authorise(token, policy)
-        g.access_token = token
-        g.access_token_text = text
+        kept.access_token = token
+        kept.access_token_text = text
 
 
 def access_token() -> AccessToken:
@@ -63,6 +66,6 @@ def _authorise(token: AccessToken, policy: RoutePolicy) -> None:
         scopes.require_permissions(token, policy.permissions)
 
 
-def _is_automatic_options() -> bool:
+def _is_automatic_options(request: Request) -> bool:
     """A preflight needs no token (T29); Flask answers it from the routing map alone."""
     return request.method == "OPTIONS" and bool(getattr(request.url_rule, "provide_automatic_options", False))

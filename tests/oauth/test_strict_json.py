@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.oauth.strict_json import MAX_BYTES, MAX_DEPTH, NotStrictJson, parse_object
+from app.oauth.strict_json import _DECODER, MAX_BYTES, MAX_DEPTH, NotStrictJson, _read_if_plain, parse_object
 
 VALUES = st.recursive(
     st.none()
@@ -125,3 +125,30 @@ def test_parse_whatever_comes_gives_an_object_or_refuses(content: bytes):
     """T14: Nothing that a token can hold gives a 500."""
     with contextlib.suppress(NotStrictJson):
         assert type(parse_object(content)) is dict
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=10,
+))  # fmt: skip
+def test_quick_reading_when_it_gives_a_value_then_the_strict_one_gives_the_same(value):
+    """RFC 7515 §4: one reading only. The quick way may decline, and may never read what the strict way would not."""
+    for separators in ((",", ":"), (", ", ": ")):
+        content = json.dumps({"claim": value}, separators=separators, ensure_ascii=False).encode(
+            "utf-8", "surrogatepass"
+        )
+        quick = _read_if_plain(content)
+        if quick is not None:
+            assert json.dumps(quick) == json.dumps(_DECODER.decode(content.decode()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a":1,"a":1}', b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":1e400}', b'{"a":18446744073709551616}',
+     b'{"a":"\\ud8"}',
+     b'{"a":1}x', b'\xef\xbb\xbf{"a":1}', b"[1]", b'{"a": 1}', b'{"a":"\\u0061"}'],
+)  # fmt: skip
+def test_quick_reading_when_bytes_would_not_come_back_then_it_declines(content):
+    """A name twice, a number that does not fit, an escape: none of them is written again as it was."""
+    assert _read_if_plain(content) is None
