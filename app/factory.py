@@ -58,7 +58,7 @@ def create_app(settings: Settings) -> Flask:
     log.configure(settings.log_format, settings.log_level)
     app = Application("app", static_folder=None, template_folder="web/templates")
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    # NOTE: werkzeug would answer `//v1` with a redirect to an address made from the Host field: a 404 is honest.
+    # NOTE: werkzeug would answer `/v1//me` with a redirect to an address made from the Host field: a 404 is honest.
     app.url_map.merge_slashes = False
     parts = _parts(settings)
     app.extensions["postern"] = parts

@@ -1,1 +1,1 @@
-"""settings: the only reader of the environment. gunicorn_conf, worker: how gunicorn runs the API."""
+"""settings, checks: the only reader of the environment. gunicorn_conf, worker, connection: how gunicorn runs us."""

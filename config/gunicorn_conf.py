@@ -22,6 +22,10 @@ preload_app = False
 # T4: a token of 16 KiB must reach the app, which answers in JSON; gunicorn's own answer to a long field is HTML.
 limit_request_field_size = 65_536
 limit_request_line = 8190
+# No field of a client steers anything: no SCRIPT_NAME, no scheme. Apps use PUBLIC_URL, whatever a proxy says.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 
 # The control socket has one path per user: two instances on one machine would collide.
 control_socket_disable = True

@@ -1,56 +1,73 @@
-"""gunicorn's gthread worker, with problem+json where gunicorn itself refuses a request.
+"""gunicorn's gthread worker, with bounds on what arrives, and problem+json where gunicorn itself refuses a request.
 
-Takes   what gunicorn writes to a connection when it cannot parse a request
-Gives   the same status with our body: no HTML, and nothing of the request reflected
+Takes   connections and requests from anyone
+Gives   answers that an app can read like all others: no HTML, and nothing of the request reflected or logged
 Raises  nothing of its own
 Not     requests that can be parsed: the app answers those
 Source  RFC 9457; RFC 9112 §2.2, §6.1
 """
 
 import json
+import logging
 import os
-from socket import socket
-from typing import Any, cast
+from contextlib import suppress
+from functools import cache
+from typing import Any
 
+from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from config.connection import BoundedConnection
 from config.settings import Settings
 
-_CLIENTS_FAULT = {414: "URI Too Long", 417: "Expectation Failed", 431: "Request Header Fields Too Large"}
-_INTERNAL = 500
+_log = logging.getLogger("postern.gunicorn")
+_STATUSES: dict[type[BaseException], tuple[int, str]] = {
+    LimitRequestLine: (414, "URI Too Long"),
+    ExpectationFailed: (417, "Expectation Failed"),
+    LimitRequestHeaders: (431, "Request Header Fields Too Large"),
+}
 
 
 class ProblemWorker(ThreadWorker):
-    """A worker whose own refusals an app can read like all others."""
+    """A worker that no client can hold, and whose own refusals are problem documents."""
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Let gunicorn decide and log; answer in our words."""
-        super().handle_error(req, cast("socket", _ProblemConnection(client)), addr, exc)
+    def handle(self, conn: Any) -> Any:
+        """Read and answer one request, within the bounds."""
+        if not isinstance(conn.sock, BoundedConnection):
+            conn.sock = BoundedConnection(conn.sock, settings().max_body_bytes)
+        conn.sock.begin_head()
+        return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Hand a request whose head is complete to the app."""
+        conn.sock.begin_body()
+        return super().handle_request(req, conn)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
+        """Refuse what cannot be parsed; log its kind alone, for its text repeats the request."""
+        if isinstance(exc, ParseException):
+            _log.warning("refused a request that is no valid HTTP: %s", type(exc).__name__)
+            answer = problem(*_STATUSES.get(type(exc), (400, "Bad Request")))
+        else:
+            _log.error("unexpected", exc_info=exc)
+            answer = problem(500, "Internal Server Error")
+        with suppress(OSError):
+            client.sendall(answer)
 
 
-class _ProblemConnection:
-    """A connection on which the one answer that is still to come is replaced by a problem document."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def sendall(self, data: bytes) -> None:
-        """Write our answer in place of gunicorn's."""
-        self._connection.sendall(problem(int(data.split(b" ", 2)[1])))
+@cache
+def settings() -> Settings:
+    """Return the settings of the application that this worker serves; read once."""
+    return Settings.from_env_or_exit()
 
 
-def problem(given_status: int) -> bytes:
-    """Return a whole HTTP answer for a status that gunicorn chose; what cannot be parsed is the client's fault."""
-    internal = given_status == _INTERNAL
-    status = given_status if internal or given_status in _CLIENTS_FAULT else 400
+def problem(status: int, reason: str) -> bytes:
+    """Return a whole HTTP answer with a problem document."""
+    internal = reason == "Internal Server Error"
     code = "internal_error" if internal else "bad_request"
-    reason = "Internal Server Error" if internal else _CLIENTS_FAULT.get(status, "Bad Request")
     request_id = os.urandom(16).hex()
     document = {
-        "type": f"{Settings.from_env().public_url.rstrip('/')}/problems/{code}",
+        "type": f"{settings().public_url.rstrip('/')}/problems/{code}",
         "title": reason,
         "status": status,
         "detail": "The fault is on this side."

@@ -32,15 +32,27 @@ class NotStrictJson(ValueError):  # noqa: N818 - reads as what it says
 
 
 def parse_object(content: bytes) -> dict[str, Any]:
-    """Parse one JSON object.
+    """Parse one JSON object of a token.
 
     Raises:
-        NotStrictJson: too large, too deep, not UTF-8, not JSON, not an object, a name twice, a number out of bounds.
+        NotStrictJson: as `parse`, or not an object.
     """
-    if len(content) > MAX_BYTES:
+    value = parse(content, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+    if type(value) is not dict:
+        raise NotStrictJson("not an object")
+    return value
+
+
+def parse(content: bytes, *, max_bytes: int, max_depth: int) -> Any:
+    """Parse one JSON value.
+
+    Raises:
+        NotStrictJson: too large, too deep, not UTF-8, not JSON, a name twice, a number out of bounds.
+    """
+    if len(content) > max_bytes:
         raise NotStrictJson("too large")
     # Few brackets cannot be deep: the usual token is not scanned.
-    may_be_deep = content.count(b"{") + content.count(b"[") > MAX_DEPTH
+    may_be_deep = content.count(b"{") + content.count(b"[") > max_depth
     value = None if may_be_deep else _read_if_plain(content)
     if value is not None:
         return value
@@ -48,7 +60,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
         text = content.decode("utf-8")
         # Bounded before the parser recurses.
         if may_be_deep:
-            _refuse_deep(text)
+            _refuse_deep(text, max_depth)
         value = _DECODER.decode(text)
         # NOTE: "\ud800" is a str that no later encode() accepts, so a half surrogate would become an error 500.
         if b"\\u" in content:
@@ -56,9 +68,7 @@ def parse_object(content: bytes) -> dict[str, Any]:
     except NotStrictJson:
         raise
     except (ValueError, RecursionError) as fault:
-        raise NotStrictJson("not JSON") from fault
-    if type(value) is not dict:
-        raise NotStrictJson("not an object")
+        raise NotStrictJson("not JSON in UTF-8") from fault
     return value
 
 
@@ -75,12 +85,12 @@ def _read_if_plain(content: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _refuse_deep(text: str) -> None:
+def _refuse_deep(text: str, max_depth: int) -> None:
     depth = 0
     for piece in _PIECE.findall(text):
         if piece in "[{":
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > max_depth:
                 raise NotStrictJson("too deep")
         elif piece in "]}":
             depth -= 1

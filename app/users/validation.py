@@ -125,6 +125,8 @@ def attributes_fault(value: Any, max_bytes: int) -> str | None:
     """Say what is wrong with free JSON, or None; never recurses, so no nesting can end the process."""
     if not isinstance(value, dict):
         return "Must be an object."
+    if _is_too_large(value, max_bytes):
+        return f"Must not be larger than {max_bytes} bytes."
     waiting: list[tuple[Any, int]] = [(value, 1)]
     while waiting:
         item, depth = waiting.pop()
@@ -138,9 +140,17 @@ def attributes_fault(value: Any, max_bytes: int) -> str | None:
             waiting.extend((member, depth + 1) for member in item)
         elif not _is_storable(item):
             return "Must hold JSON values only: no U+0000, no half surrogate, no number outside 64 bits."
-    if len(orjson.dumps(value)) > max_bytes:
-        return f"Must not be larger than {max_bytes} bytes."
     return None
+
+
+def _is_too_large(value: Any, max_bytes: int) -> bool:
+    """Tell by the written length, before a walk that would take its time over a megabyte; of what cannot be written,
+    the walk says why.
+    """
+    try:
+        return len(orjson.dumps(value)) > max_bytes
+    except TypeError:
+        return False
 
 
 def faults_of(messages: Any, path: tuple[str | int, ...] = ()) -> Iterable[Fault]:

@@ -42,9 +42,10 @@ log = structlog.get_logger("postern.problems")
 class WebProblem(Exception):  # noqa: N818 - an answer that a route or a reader of the body decides on
     """A fault that the web rooms find themselves, by its code."""
 
-    def __init__(self, code: str, **members: Any) -> None:
+    def __init__(self, code: str, fields: Mapping[str, str] | None = None, **members: Any) -> None:
         super().__init__(code)
         self.code = code
+        self.fields = fields
         self.members = members
 
 
@@ -73,7 +74,7 @@ def install(app: Flask) -> None:
     """Answer every exception of `app`."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(KeysUnavailable, _keys_unavailable)
-    app.register_error_handler(WebProblem, lambda fault: answer(fault.code, **fault.members))
+    app.register_error_handler(WebProblem, lambda fault: answer(fault.code, fault.fields, **fault.members))
     app.register_error_handler(FieldReadOnly, _field_read_only)
     app.register_error_handler(ValidationFailed, _validation_failed)
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)

@@ -173,3 +173,18 @@ def test_whoami_when_a_token_is_good_then_the_principal(api: Api):
     assert (answer["sub"], answer["kind"], answer["client_id"]) == (api.subject, "user", tokens.CLIENT_ID)
     assert (answer["scopes"], answer["permissions"], answer["audience"]) == (["a", "b"], ["p"], [tokens.AUDIENCE])
     assert 3590 < answer["expires_in"] <= 3600
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809"])
+def test_patch_when_a_number_is_beyond_64_bits_then_422_and_not_another_number(api: Api, number: str):
+    """attributes_fault: "no number outside 64 bits". orjson reads a larger integer as a float: it came back rounded."""
+    body = b'{"attributes": {"big": %s}}' % number.encode()
+    answer = api.request("PATCH", "/v1/me", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) in {(422, "validation_failed"), (400, "malformed_json")}
+
+
+def test_body_when_a_name_stands_twice_then_400(api: Api):
+    """RFC 7493 §2.3, cited in json_body: "Objects in I-JSON messages MUST NOT have members with duplicate names"."""
+    body = b'{"nickname": "one", "nickname": "two"}'
+    answer = api.request("PATCH", "/v1/me", data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed_json")
