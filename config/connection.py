@@ -3,7 +3,7 @@
 Takes   an accepted socket
 Gives   the same socket to gunicorn, whose reads end at a deadline and at a size
 Raises  ConnectionResetError when the time is over; LimitRequestHeaders for a head that is too large
-Not     many idle connections at once: a buffering proxy in front keeps those (docs/operating.md comes with it)
+Not     many idle connections at once: a buffering proxy in front keeps those
 Source  RFC 9112 §9.5; RFC 6585 §5
 
 gunicorn's gthread reads a request in a thread, without a deadline: one byte on each of WEB_THREADS connections, with no
