@@ -42,16 +42,18 @@ def tenant_problems(issuers: tuple[str, ...], audiences: tuple[str, ...]) -> Pro
             yield "API_AUDIENCE", "must not be the issuer itself: every token of the tenant would be accepted"
         if issuer.removesuffix("/") + "/userinfo" in audiences:
             yield "API_AUDIENCE", "must not be the tenant's own /userinfo: register an API at the tenant"
-    if any(not re.fullmatch(r"[\x21-\x7e]+", audience) for audience in audiences):
+    if not all(_is_plain(audience) for audience in audiences):
         yield "API_AUDIENCE", "must be printable ASCII without spaces"
 
 
 def _issuer_problems(issuer: str) -> Problems:
     parts = _split(issuer)
-    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
+    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname or not _is_plain(issuer):
         yield "TENANT_ISSUER", "must be an absolute https URL, such as https://example.eu.auth0.com/"
-    elif parts.query or parts.fragment:
-        yield "TENANT_ISSUER", "must have neither query nor fragment"
+    elif parts.query or parts.fragment or parts.username is not None:
+        yield "TENANT_ISSUER", "must have neither query, fragment nor user"
+    elif "//" in parts.path:
+        yield "TENANT_ISSUER", "must not have // after its host (AUTH0_DOMAIN is a host alone: example.eu.auth0.com)"
     elif parts.scheme == "http" and not is_loopback(parts.hostname):
         yield "TENANT_ISSUER", "must be https: plain http is taken from a loopback address only"
 
@@ -90,8 +92,9 @@ def key_problems(
 def url_problems(public_url: str) -> Problems:
     """Yield what is wrong with the URL that apps use."""
     parts = _split(public_url)
-    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname:
-        yield "PUBLIC_URL", "must be an absolute URL, such as https://api.example.com"
+    # It stands in every challenge, which holds printable ASCII only: a 401 would become a 500.
+    if parts is None or parts.scheme not in {"https", "http"} or not parts.hostname or not _is_plain(public_url):
+        yield "PUBLIC_URL", "must be an absolute URL in ASCII, such as https://api.example.com"
     elif parts.query or parts.fragment or parts.username or '"' in public_url or "\\" in public_url:
         yield "PUBLIC_URL", "must have neither query, fragment, user nor quotes"
 
@@ -101,6 +104,8 @@ def database_problems(url: str, host: str, *, allow_sqlite: bool) -> Problems:
     scheme = url.partition(":")[0]
     if scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"}:
         yield "DATABASE_URL", "must begin with postgresql:// or sqlite:///"
+    elif scheme == "sqlite" and url.partition(":///")[2].partition("?")[0] in {"", ":memory:"}:
+        yield "DATABASE_URL", "must name a file after sqlite:///"
     elif scheme == "sqlite" and not is_loopback(host) and not allow_sqlite:
         yield "DATABASE_URL", "is SQLite while HOST is not a loopback address: use PostgreSQL, or say ALLOW_SQLITE=true"
 
@@ -111,6 +116,10 @@ def log_problems(log_format: str, log_level: str) -> Problems:
         yield "LOG_FORMAT", "must be `console` or `json`"
     if log_level not in {"debug", "info", "warning", "error"}:
         yield "LOG_LEVEL", "must be `debug`, `info`, `warning` or `error`"
+
+
+def _is_plain(text: str) -> bool:
+    return re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
 
 def _split(url: str) -> SplitResult | None:

@@ -12,7 +12,8 @@ from config.settings import Settings
 
 _settings = Settings.from_env_or_exit()
 
-bind = f"{_settings.host}:{_settings.port}"
+# An IPv6 address stands in brackets, or its last group would be taken for the port.
+bind = f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 workers = _settings.web_concurrency
 worker_class = "config.worker.ProblemWorker"  # gthread
 threads = _settings.web_threads

@@ -8,8 +8,9 @@ Not     gunicorn's own switches (gunicorn_conf.py)
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -18,6 +19,9 @@ from environs import EnvValidationError, FileAwareEnv
 from config.checks import database_problems, key_problems, log_problems, policy_problems, tenant_problems, url_problems
 
 DEVELOPMENT_DATABASE = "sqlite:///var/postern.db"
+# Names in the environment that no field of Settings bears.
+_OTHER_NAMES = ("TENANT_ISSUER", "AUTH0_DOMAIN", "API_AUDIENCE")
+_LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -102,20 +106,25 @@ class Settings:
                 continue
             if value < 0 or (value == 0 and field.name not in may_be_zero):
                 found.append((field.name.upper(), f"must be greater than zero, not {value:g}"))
+        if self.port > _LAST_PORT:
+            found.append(("PORT", f"must be at most {_LAST_PORT}"))
         return found
 
     @classmethod
     def from_env(cls) -> Self:
         """Read every setting; raise SettingsError with all problems if one is missing or wrong."""
+        unreadable = _unreadable_files([*(field.name.upper() for field in fields(cls)), *_OTHER_NAMES])
+        if unreadable:
+            raise SettingsError(unreadable)
         env = FileAwareEnv(eager=False, strip_whitespace=True)
         default: dict[str, Any] = {field.name: field.default for field in fields(cls)}
         default["web_concurrency"] = os.cpu_count() or 1
         default["log_format"] = "console" if sys.stderr.isatty() else "json"
         found: dict[str, Any] = {
             "tenant_issuers": _issuers(env),
-            "api_audiences": tuple(env.list("API_AUDIENCE", [])),
-            "token_algorithms": tuple(env.list("TOKEN_ALGORITHMS", ["RS256"])),
-            "jwks_allowed_origins": tuple(env.list("JWKS_ALLOWED_ORIGINS", [])),
+            "api_audiences": _listed(env, "API_AUDIENCE"),
+            "token_algorithms": _listed(env, "TOKEN_ALGORITHMS", "RS256"),
+            "jwks_allowed_origins": _listed(env, "JWKS_ALLOWED_ORIGINS"),
         }
         for name in ("clock_skew_seconds", "max_token_bytes", "token_cache_size", "max_body_bytes", "max_json_depth",
                      "max_attributes_bytes", "port", "web_concurrency", "web_threads"):  # fmt: skip
@@ -160,6 +169,24 @@ class Settings:
 
 def _issuers(env: FileAwareEnv) -> tuple[str, ...]:
     """TENANT_ISSUER, exactly as the tenant says it, or AUTH0_DOMAIN, its shorthand."""
-    issuers: tuple[str, ...] = tuple(env.list("TENANT_ISSUER", []))
+    issuers = _listed(env, "TENANT_ISSUER")
     domain = env.str("AUTH0_DOMAIN", "")
     return issuers or ((f"https://{domain}/",) if domain else ())
+
+
+def _listed(env: FileAwareEnv, name: str, *default: str) -> tuple[str, ...]:
+    """Read a list; blanks around its commas mean nothing."""
+    return tuple(word.strip() for word in env.list(name, list(default)))
+
+
+def _unreadable_files(names: Iterable[str]) -> dict[str, list[str]]:
+    """Look at every NAME_FILE before environs does, which would end at the first one with a traceback."""
+    found = {}
+    for name in names:
+        path = os.environ.get(f"{name}_FILE")
+        if path:
+            try:
+                Path(path).read_text()
+            except (OSError, UnicodeDecodeError):
+                found[f"{name}_FILE"] = ["must be the path of a file that can be read"]
+    return found

@@ -68,7 +68,9 @@ def _json() -> list[structlog.typing.Processor]:
 
 
 def _console() -> list[structlog.typing.Processor]:
-    return [_drop_absent, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # NOTE: where rich is installed, structlog's own choice shows each frame's variables: tokens, claims, passwords.
+    plain = structlog.dev.plain_traceback
+    return [_drop_absent, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _as_text(document: Any, **_options: Any) -> str:

@@ -7,7 +7,6 @@ Not     how the account comes to be (visit.py), what may change (app/users/profi
 Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,7 +43,7 @@ _PATCH_BODY = {
 @blueprint.get("/v1/me")
 @blueprint.describes(
     "getMe", "The user's profile, made at first use.", ProfileSchema,
-    problems=("bad_request", "unavailable"), doc={"parameters": [_FIELDS_PARAMETER]},
+    problems=("bad_request", "busy", "unavailable"), doc={"parameters": [_FIELDS_PARAMETER]},
 )  # fmt: skip
 @require_scopes("read:profile")
 def get_me() -> Response:
@@ -105,9 +104,9 @@ def _etag(profile: Profile, token: AccessToken) -> str:
     return entity_tag(profile.seq, partial="read:email" not in token.scopes)
 
 
-def _members_asked_for(token: AccessToken, arguments: Mapping[str, str] | None = None) -> frozenset[str] | None:
+def _members_asked_for(token: AccessToken) -> frozenset[str] | None:
     """Read `fields`; asking for the e-mail by name without read:email is a 403, not a silent gap."""
-    value = (request.args if arguments is None else arguments).get("fields")
+    value = request.args.get("fields")
     if value is None:
         return None
     members = frozenset(name.strip() for name in value.split(","))

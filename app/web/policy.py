@@ -2,7 +2,7 @@
 
 Takes   view functions
 Gives   decorators that note a RoutePolicy on the function; policies_of(app), one for each endpoint
-Raises  PolicyError at start: no declaration, two of them, an unknown scope, no scope named
+Raises  PolicyError at start: no declaration, two of them, an unknown scope, no scope named, permissions without a token
 Not     the check itself (auth.py)
 Source  docs/contracts/tokens.md T20–T22
 """
@@ -64,7 +64,8 @@ def require_permissions(*permissions: str) -> Callable[[View], View]:
     _demand_names(permissions, "permission")
 
     def decorate(view: View) -> View:
-        view.__route_policy__ = replace(_policy(view), permissions=permissions)  # type: ignore[attr-defined]
+        before = _policy(view)
+        view.__route_policy__ = replace(before, permissions=(*before.permissions, *permissions))  # type: ignore[attr-defined]
         return view
 
     return decorate
@@ -77,6 +78,8 @@ def policies_of(app: Flask, known_scopes: Collection[str]) -> dict[str, RoutePol
         policy = _policy(view)
         if policy.credentials is None:
             raise PolicyError(f"{endpoint} does not say who may call it: declare @require_scopes(...) or @public")
+        if policy.permissions and policy.credentials != "required":
+            raise PolicyError(f"{endpoint} asks for permissions and lets callers in without a token")
         for scope in policy.scopes:
             if scope not in known_scopes:
                 raise PolicyError(f"{endpoint} asks for the scope {scope!r}, which app/web/scopes.py does not list")
