@@ -114,9 +114,9 @@ class Database:
             address,
             pool_size=pool_size,
             max_overflow=2,
+            hide_parameters=True,  # they are users' data, and an error's text ends up in the log
             pool_timeout=pool_timeout_seconds,
-            # A round trip for each check-out, so that a restarted server costs no request its answer. A file stays.
-            pool_pre_ping=not is_file,
+            pool_pre_ping=not is_file,  # a round trip each, so that a restarted server costs no request its answer
             connect_args=_connect_arguments(address, lock_timeout_seconds, statement_timeout_seconds),
         )
         if is_file:

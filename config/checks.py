@@ -8,6 +8,7 @@ Source  docs/design.md "Settings"; RFC 8725 §3.1, RFC 8414 §2, RFC 9728 §1.2
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from urllib.parse import SplitResult, urlsplit
@@ -80,6 +81,8 @@ def key_problems(
         yield "JWKS_MIN_TTL_SECONDS", "must not be greater than JWKS_MAX_TTL_SECONDS"
     if jwks_file is not None and issuer_count > 1:
         yield "JWKS_FILE", "serves a single issuer; TENANT_ISSUER names several"
+    if jwks_file is not None and not os.access(jwks_file, os.R_OK):
+        yield "JWKS_FILE", "must be the path of a file that can be read"
     for origin in origins:
         parts = _split(origin)
         secure = parts is not None and (
@@ -104,6 +107,8 @@ def database_problems(url: str, host: str, *, allow_sqlite: bool) -> Problems:
     scheme = url.partition(":")[0]
     if scheme not in {"sqlite", "postgresql", "postgres", "postgresql+psycopg"}:
         yield "DATABASE_URL", "must begin with postgresql:// or sqlite:///"
+    elif _split(url) is None:
+        yield "DATABASE_URL", "is not a URL: look at its port, and write special characters of the password as %XX"
     elif scheme == "sqlite" and url.partition(":///")[2].partition("?")[0] in {"", ":memory:"}:
         yield "DATABASE_URL", "must name a file after sqlite:///"
     elif scheme == "sqlite" and not is_loopback(host) and not allow_sqlite:

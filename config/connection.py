@@ -19,7 +19,7 @@ from typing import Any
 from gunicorn.http.errors import LimitRequestHeaders
 
 HEAD_SECONDS = 5.0
-BODY_SECONDS = 30.0
+BODY_SECONDS = 60.0
 WRITE_SECONDS = 30.0
 MAX_HEAD_BYTES = 131_072
 

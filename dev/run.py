@@ -15,8 +15,9 @@ from dev.processes import ROOT, Stack, StackError, api_command, api_environment,
 
 
 def main() -> int:
-    """Run until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    """Run until Ctrl-C, SIGTERM or the end of the terminal."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _as_interrupt)
     api_port, tenant_port = int(os.environ.get("PORT") or 8000), int(os.environ.get("TENANT_PORT") or 9000)
     api_url, issuer = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{tenant_port}/"
     own_tenant = not (os.environ.get("TENANT_ISSUER") or os.environ.get("AUTH0_DOMAIN"))
@@ -44,8 +45,8 @@ def _start(stack: Stack, api_url: str, issuer: str, *, own_tenant: bool) -> None
         tenant = {**os.environ, "TENANT_PORT": issuer.rstrip("/").rpartition(":")[2], "TENANT_API_IDENTIFIER": api_url}
         stack.start("the development tenant", tenant_command(), tenant)
         stack.wait_for("the development tenant", issuer + ".well-known/openid-configuration")
-    else:
-        environment.pop("TENANT_ISSUER") if os.environ.get("AUTH0_DOMAIN") else None
+    elif not os.environ.get("TENANT_ISSUER"):
+        del environment["TENANT_ISSUER"]
     migrate(environment)
     stack.start("the API", api_command(), environment)
     stack.wait_for("the API", api_url + "/livez")

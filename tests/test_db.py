@@ -3,6 +3,7 @@
 import socket
 import sqlite3
 import threading
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -349,3 +350,15 @@ def run_all(threads: list[threading.Thread]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+SECRET = "secret" + "@example.org"
+
+
+def test_error_text_when_a_statement_fails_then_it_holds_no_value(database):
+    """Never a claim value in a log: an error's text ends up there, and a statement's values are users' data."""
+    with pytest.raises(DatabaseUnavailable) as caught, database.read() as session:
+        session.execute(text("SELECT no_such_column, :value FROM accounts"), {"value": SECRET})
+    told = "".join(traceback.format_exception(caught.value))
+    assert "no_such_column" in told
+    assert SECRET not in told

@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken, KeysUnavailable, Reason
 from app.oauth.header import Header, judge, parse
 from app.oauth.jwks import VerificationKey
 from app.oauth.key_source import KeySource
@@ -58,13 +58,22 @@ class Verifier:
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._cache.get(digest)
         if known is not None:
-            if self._sources[known.token.issuer].current().holds(known.key):
+            if self._is_held(known):
                 refuse_expired(known.token.expires_at, self._policy, now)
                 return known.token
             self._cache.forget(digest)
         verified = self._verified(token, now)
-        self._cache.put(digest, verified)
+        # A token without `kid` is good only while its issuer publishes one key for it (T10): looked up each time.
+        if verified.token.key_id is not None:
+            self._cache.put(digest, verified)
         return verified.token
+
+    def _is_held(self, known: VerifiedToken) -> bool:
+        """Tell whether the key is still among the held ones; where none are held, the full way may fetch some."""
+        try:
+            return self._sources[known.token.issuer].current().holds(known.key)
+        except KeysUnavailable:
+            return False
 
     def _verified(self, token: str, now: float) -> VerifiedToken:
         header = parse(token, self._policy, self._judged)

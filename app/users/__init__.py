@@ -1,7 +1,7 @@
 """The user domain: the account, its profile and attributes. No Flask, no token, no settings.
 
 identity      who: the tenant and the subject, and the key that both give
-profile       the service: find, observe, patch, as_document
+profiles      the service: find, observe, patch, as_document
 facts         what the tenant says of its user, made safe
 account       the write path: the account's row, locked first
 validation    which members may be patched, and to what

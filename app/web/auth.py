@@ -43,9 +43,10 @@ def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy],
                 return
             raise InvalidToken(Reason.NO_CREDENTIALS)
         token = verifier.verify(text, now=time.time())
-        _authorise(token, policy)
+        # Kept before the route's demands are checked: the log of a 403 names the app that lacks the scope.
         kept.access_token = token
         kept.access_token_text = text
+        _authorise(token, policy)
 
 
 def access_token() -> AccessToken:

@@ -44,6 +44,11 @@ _OTHERS = (
         "This path does not take this method: the Allow field lists those it takes.", Action.FIX_CLIENT,
     ),
     Problem(
+        "request_timeout", 408, "The body did not arrive in time",
+        "The connection was too slow or broke off: nothing was changed, send the same request again.",
+        Action.RETRY_NOW, retryable=True,
+    ),
+    Problem(
         "busy", 409, "Another request is at work on this account",
         "Another write of the same user took too long to end: send the request again.", Action.RETRY_NOW,
         retryable=True,

@@ -15,13 +15,13 @@ from flask import current_app, request
 from app.oauth.strict_json import NotStrictJson, parse
 from app.web.problems import WebProblem
 
-_CLOSE = {"Connection": "close"}
-
 
 def json_body(media_types: Sequence[str], max_depth: int) -> Any:
     """Return the body's JSON value, having refused another type, too many bytes, or what is not strict JSON."""
     if request.mimetype not in media_types:
         raise WebProblem("unsupported_media_type", accepted=list(media_types))
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise WebProblem("unsupported_media_type", detail="Send the body without a Content-Encoding.")
     raw = _whole_body(current_app.config["MAX_CONTENT_LENGTH"])
     try:
         return parse(raw, max_bytes=len(raw), max_depth=max_depth)
@@ -30,21 +30,24 @@ def json_body(media_types: Sequence[str], max_depth: int) -> Any:
 
 
 def _whole_body(limit: int) -> bytes:
-    """Read all of the body or none of it; the connection ends with a body that was not read to its end.
+    """Read all of the body or none of it.
 
     NOTE: werkzeug's own limit cuts a chunked body silently, and what was left of it would be taken for the whole.
     """
     length = request.content_length
     if length is not None and length > limit:
-        raise WebProblem("payload_too_large", fields=_CLOSE)
+        raise WebProblem("payload_too_large")
     terminated = request.environ.get("wsgi.input_terminated", False)
     stream = request.environ["wsgi.input"] if terminated else request.stream
     try:
         raw: bytes = stream.read(limit + 1)
+    except OSError:
+        # The network's fault, not the app's: an offline queue must keep the write and send it again.
+        raise WebProblem("request_timeout") from None
     except Exception:  # noqa: BLE001 - each server has its own errors for broken framing, and all are the client's
-        raise WebProblem("malformed_json", fields=_CLOSE, detail="The body did not arrive whole.") from None
+        raise WebProblem("malformed_json", detail="The body did not arrive whole.") from None
     if len(raw) > limit:
-        raise WebProblem("payload_too_large", fields=_CLOSE)
+        raise WebProblem("payload_too_large")
     if length is not None and len(raw) < length:
-        raise WebProblem("malformed_json", fields=_CLOSE, detail="The body is shorter than its Content-Length.")
+        raise WebProblem("malformed_json", detail="The body is shorter than its Content-Length.")
     return raw

@@ -57,8 +57,8 @@ def get_me() -> Response:
 @blueprint.patch("/v1/me")
 @blueprint.describes(
     "patchMe", "Change members of the profile (RFC 7396).", ProfileSchema,
-    problems=("malformed_json", "field_read_only", "busy", "precondition_failed", "payload_too_large",
-              "unsupported_media_type", "validation_failed", "unavailable"),
+    problems=("malformed_json", "field_read_only", "request_timeout", "busy", "precondition_failed",
+              "payload_too_large", "unsupported_media_type", "validation_failed", "unavailable"),
     doc={"requestBody": _PATCH_BODY},
 )  # fmt: skip
 @require_scopes("write:profile")

@@ -23,7 +23,10 @@ from config.settings import Settings
 
 VERSION = "0.1.0"
 _PROBLEM = "application/problem+json"
-_OF_EVERY_TOKEN = tuple(code for code, problem in PROBLEMS.items() if problem.status == 401)  # noqa: PLR2004 - HTTP's number
+_UNAUTHORIZED = 401
+_OF_EVERY_TOKEN = tuple(
+    code for code, problem in PROBLEMS.items() if problem.status == _UNAUTHORIZED and code != "step_up_required"
+)
 View = TypeVar("View", bound=Callable[..., Any])
 
 

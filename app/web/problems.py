@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, current_app, g
+from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from app.db import DatabaseBusy, DatabaseUnavailable
@@ -42,10 +42,9 @@ log = structlog.get_logger("postern.problems")
 class WebProblem(Exception):  # noqa: N818 - an answer that a route or a reader of the body decides on
     """A fault that the web rooms find themselves, by its code."""
 
-    def __init__(self, code: str, fields: Mapping[str, str] | None = None, **members: Any) -> None:
+    def __init__(self, code: str, **members: Any) -> None:
         super().__init__(code)
         self.code = code
-        self.fields = fields
         self.members = members
 
 
@@ -74,7 +73,7 @@ def install(app: Flask) -> None:
     """Answer every exception of `app`."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(KeysUnavailable, _keys_unavailable)
-    app.register_error_handler(WebProblem, lambda fault: answer(fault.code, fault.fields, **fault.members))
+    app.register_error_handler(WebProblem, lambda fault: answer(fault.code, **fault.members))
     app.register_error_handler(FieldReadOnly, _field_read_only)
     app.register_error_handler(ValidationFailed, _validation_failed)
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
@@ -136,6 +135,4 @@ def _http(fault: HTTPException) -> Response | HTTPException:
 def _unexpected(fault: Exception) -> Response:
     """A 500 is a bug of ours: the whole traceback goes into the log, and not a word of it into the answer."""
     log.error("unexpected", exc_info=fault)
-    if current_app.testing and current_app.config.get("PROPAGATE_EXCEPTIONS"):
-        raise fault
     return answer("internal_error")

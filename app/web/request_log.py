@@ -3,7 +3,7 @@
 Takes   X-Request-Id of the request where it is a sane one, else a fresh id
 Gives   g.request_id; X-Request-Id and the security fields on the answer; one line: route, method, status, code, ms
 Raises  nothing
-Not     a token, a claim's value, a query, a body or a header: none of these ever gets into the log
+Not     a token, a query, a body or a header; of the claims, issuer and client_id alone: none of a user's data
 """
 
 import os

@@ -29,7 +29,8 @@ class Runtime:
     verifier: Verifier
 
     def start(self) -> None:
-        """Fetch the keys and keep them fresh from now on; called once a worker exists (K9)."""
+        """Begin in a worker of one's own (K9): new connections, the keys fetched and from now on kept fresh."""
+        self.database.dispose_after_fork()
         for source in self.key_sources.values():
             source.start()
 

@@ -2,15 +2,18 @@
 
 Takes   the verified access token and its text
 Gives   the user's Profile
-Raises  DatabaseUnavailable, DatabaseBusy
+Raises  DatabaseUnavailable, DatabaseBusy: only where there is no profile to answer with yet
 Not     which source wins for which member (app/users/profiles.py)
 Source  docs/contracts/user-data.md U10, U11
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth.access_token import AccessToken
 from app.users import userinfo
 from app.users.facts import TenantFacts, facts_from_claims
@@ -25,12 +28,16 @@ def profile_of(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
     facts = _facts(parts, token.claims)
     with parts.database.read() as session:
         profile = find(session, identity)
-    if profile is None or changes_anything(profile, facts):
+    if profile is None:
         profile = _take_over(parts, identity, facts, now)
-    endpoint = _userinfo_endpoint(parts, token)
-    if endpoint is None or not userinfo.due(profile, now):
-        return profile
-    return _ask_tenant(parts, identity, endpoint, token_text, now) or profile
+    # From here on there is an answer: what cannot be written now waits for the next visit, and the read succeeds.
+    with suppress(DatabaseBusy, DatabaseUnavailable):
+        if changes_anything(profile, facts):
+            profile = _take_over(parts, identity, facts, now)
+        endpoint = _userinfo_endpoint(parts, token)
+        if endpoint is not None and userinfo.due(profile, now):
+            profile = _ask_tenant(parts, identity, endpoint, token_text, now) or profile
+    return profile
 
 
 def _userinfo_endpoint(parts: Runtime, token: AccessToken) -> str | None:
@@ -46,16 +53,16 @@ def _ask_tenant(parts: Runtime, identity: Identity, endpoint: str, token_text: s
     told = userinfo.fetch(endpoint, token_text, identity.subject)
     if told is None:
         return None
-    return _take_over(parts, identity, _facts(parts, told, told_at=int(now.timestamp())), now)
+    # Without an age: it tells no roles, and must not make those of tokens issued before it look old.
+    return _take_over(parts, identity, replace(_facts(parts, told), told_at=None), now)
 
 
-def _facts(parts: Runtime, told: Mapping[str, Any], told_at: int | None = None) -> TenantFacts:
+def _facts(parts: Runtime, told: Mapping[str, Any]) -> TenantFacts:
     settings = parts.settings
     return facts_from_claims(
         told,
         settings.roles_claim,
         settings.attributes_claim,
-        told_at=told_at,
         max_attributes_bytes=settings.max_attributes_bytes,
     )
 

@@ -197,15 +197,19 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     from app.oauth.jwks import parse_key_set
     from app.oauth.key_source import StaticKeySource
     from app.oauth.verifier import Verifier
+    from app.users.identity import Identity
     from app.web.runtime import Runtime
     from tests.support.api import settings_for
 
     new, old = "https://login.example/", tokens.ISSUER
-    settings = settings_for(tmp_path, migrated, tenant_issuers=(old,))
+    settings = settings_for(tmp_path, migrated, tenant_issuers=(old, new), jwks_file=None)
     keys = parse_key_set(tokens.key_set(tokens.rsa_key()), ("RS256",))
     sources = {issuer: StaticKeySource(issuer, keys) for issuer in (old, new)}
     policy = TokenPolicy(issuers=(old, new), audiences=frozenset({tokens.AUDIENCE}), algorithms=("RS256",))
     parts = Runtime(settings, None, sources, Verifier(policy, sources))  # type: ignore[arg-type]
+    assert parts.identity_of(
+        parts.verifier.verify(tokens.mint(tokens.rsa_key(), None, {"iss": new}), now=tokens.NOW)
+    ) == (Identity(old, tokens.SUBJECT))
     keyed = {
         parts.identity_of(
             parts.verifier.verify(tokens.mint(tokens.rsa_key(), None, {"iss": issuer}), now=tokens.NOW)
