@@ -431,3 +431,26 @@ def test_verify_when_any_claims_are_signed_gives_a_token_or_refuses(changes: dic
     """T14: Nothing that a token can hold gives a 500."""
     outcome = outcome_of(lambda: VERIFIER.verify(mint(ed_key(), None, changes), now=NOW))
     assert isinstance(outcome, AccessToken | Reason)
+
+
+def test_known_token_without_kid_when_a_second_key_appears_is_unknown_key():
+    """T10: "only while the issuer publishes exactly one usable key": a token that was good before is no exception."""
+    verifier, source = cached(rsa_key())
+    token = mint(rsa_key(), {"kid": DELETED})
+    assert verifier.verify(token, now=NOW).subject
+    source.publish(rsa_key(), rsa_key("rsa-2"))
+    assert refusal(token, verifier) is Reason.UNKNOWN_KEY
+
+
+def test_known_token_when_no_keys_are_held_any_more_then_they_are_looked_for():
+    """V2, K6: a token that is remembered must not keep the API from fetching what it no longer holds."""
+    verifier, source = cached(rsa_key())
+    token = mint(rsa_key())
+    verifier.verify(token, now=NOW)
+    looked_for = source.looked_for
+    source.publish()
+    with pytest.raises(KeysUnavailable):
+        verifier.verify(token, now=NOW)
+    assert source.looked_for == looked_for + 1
+    source.publish(rsa_key())
+    assert verifier.verify(token, now=NOW).subject

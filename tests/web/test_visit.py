@@ -1,6 +1,7 @@
 """The tenant's /userinfo, asked by the API over real HTTP: when, when not, and what its failure means."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -108,3 +109,36 @@ def test_userinfo_when_claims_tell_more_later_then_a_newer_token_wins(online: Ap
     later = int(time.time()) + 5  # inside the clock skew
     answer = get_me(online, tenant, iat=later, email="new@example.org")
     assert (answer.json["email"], answer.json["email_verified"]) == ("new@example.org", None)
+
+
+def test_get_when_news_cannot_be_written_now_then_the_stored_profile_is_the_answer(tmp_path, migrated):
+    """U11: a read costs no write unless something changed; one that cannot be made now must not fail the read."""
+    with running(settings_for(tmp_path, migrated)) as api:
+        assert api.get("/v1/me", headers={"Authorization": f"Bearer {api.token(name='Ada')}"}).json["name"] == "Ada"
+        other = sqlite3.connect(migrated.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            busy = api.get("/v1/me", headers={"Authorization": f"Bearer {api.token(name='Countess')}"})
+        finally:
+            other.rollback()
+            other.close()
+        assert (busy.status_code, busy.json["name"]) == (200, "Ada")
+        later = api.get("/v1/me", headers={"Authorization": f"Bearer {api.token(name='Countess')}"})
+        assert later.json["name"] == "Countess"
+
+
+def test_body_when_the_network_breaks_off_then_408_and_the_write_may_be_sent_again(tmp_path, migrated):
+    """U7: an offline queue may park what is not `retryable` at once: a slow network must not lose a write."""
+
+    class Broken:
+        def read(self, _size: int = -1) -> bytes:
+            raise ConnectionResetError
+
+    with running(settings_for(tmp_path, migrated)) as api:
+        answer = api.request(
+            "PATCH",
+            "/v1/me",
+            content_type="application/json",
+            environ_overrides={"wsgi.input": Broken(), "wsgi.input_terminated": True},
+        )
+    assert (answer.status_code, answer.json["code"], answer.json["retryable"]) == (408, "request_timeout", True)
