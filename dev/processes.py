@@ -93,7 +93,7 @@ def migrate(environment: Mapping[str, str]) -> None:
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
     done = subprocess.run(command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode != 0:
-        raise StackError(f"the database could not be brought to the newest schema:\n{done.stdout}{done.stderr}")
+        raise StackError(f"`flask db upgrade` did not succeed:\n{done.stdout}{done.stderr}")
 
 
 def api_environment(

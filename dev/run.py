@@ -11,18 +11,30 @@ import sys
 import time
 from types import FrameType
 
-from dev.processes import ROOT, Stack, StackError, api_command, api_environment, is_taken, migrate, tenant_command
+from dev.processes import (
+    ROOT,
+    Stack,
+    StackError,
+    answers,
+    api_command,
+    api_environment,
+    is_taken,
+    migrate,
+    tenant_command,
+)
 
 
 def main() -> int:
     """Run until Ctrl-C, SIGTERM or the end of the terminal."""
-    for ending in (signal.SIGTERM, signal.SIGHUP):
+    for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _as_interrupt)
-    api_port, tenant_port = int(os.environ.get("PORT") or 8000), int(os.environ.get("TENANT_PORT") or 9000)
-    api_url, issuer = f"http://127.0.0.1:{api_port}", f"http://127.0.0.1:{tenant_port}/"
     own_tenant = not (os.environ.get("TENANT_ISSUER") or os.environ.get("AUTH0_DOMAIN"))
     with Stack() as stack:
         try:
+            api_url, issuer = (
+                f"http://127.0.0.1:{_port('PORT', 8000)}",
+                f"http://127.0.0.1:{_port('TENANT_PORT', 9000)}/",
+            )
             _start(stack, api_url, issuer, own_tenant=own_tenant)
             _tell(api_url, issuer, own_tenant=own_tenant)
             _watch(stack)
@@ -32,6 +44,13 @@ def main() -> int:
         except KeyboardInterrupt:
             print("\nstopping")
     return 0
+
+
+def _port(name: str, default: int) -> int:
+    value = os.environ.get(name) or str(default)
+    if not value.isdecimal():
+        raise StackError(f"{name} must be a number, not {value}")
+    return int(value)
 
 
 def _start(stack: Stack, api_url: str, issuer: str, *, own_tenant: bool) -> None:
@@ -62,6 +81,12 @@ def _tell(api_url: str, issuer: str, *, own_tenant: bool) -> None:
         print(f"    TOKEN=$({port}{tenant_port}make -s token)")
         print(f'    curl -s -H "Authorization: Bearer $TOKEN" {api_url}/v1/me | python3 -m json.tool')
         print(f"    .venv/bin/python -m native login{flags}   # the same in your browser")
+        if flags:
+            print(f"    .venv/bin/python -m native me{flags}      # each command wants the same flags")
+    if not answers(api_url + "/readyz"):
+        print(
+            "\n  The API is not ready, most likely because the tenant's keys cannot be fetched: the log above says why."
+        )
     print("\n  Ctrl-C stops everything.\n", flush=True)
 
 

@@ -20,4 +20,7 @@ PUBLIC = {"Cache-Control": "public, max-age=300"}
 
 def json_answer(document: Any, fields: Mapping[str, str], status: int = 200) -> Response:
     """Write a document as JSON."""
-    return Response(orjson.dumps(document), status, fields, content_type="application/json")
+    # A line's end, so that a terminal's prompt does not stick to the answer.
+    return Response(
+        orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE), status, fields, content_type="application/json"
+    )

@@ -66,7 +66,8 @@ def answer(code: str, fields: Mapping[str, str] | None = None, status: int | Non
         document["server_time"] = int(time.time())
     document.update(members)
     headers = {**NO_STORE, **(fields or {})}
-    return Response(orjson.dumps(document), document["status"], headers, content_type=CONTENT_TYPE)
+    body = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    return Response(body, document["status"], headers, content_type=CONTENT_TYPE)
 
 
 def install(app: Flask) -> None:

@@ -40,7 +40,8 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def test_run_when_started_then_the_pasted_lines_work_and_ctrl_c_leaves_no_process(tmp_path: Path):
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "terminal closed"])
+def test_run_when_started_then_the_pasted_lines_work_and_its_end_leaves_no_process(tmp_path: Path, ending: int):
     """`make run`: the lines that get a token and call `/v1/me` print the user's data; Ctrl-C stops everything."""
     ports = {"PORT": str(free_port()), "TENANT_PORT": str(free_port())}
     state = {"TENANT_STATE_DIR": str(tmp_path / "tenant"), "DATABASE_URL": f"sqlite:///{tmp_path / 'postern.db'}"}
@@ -64,7 +65,7 @@ def test_run_when_started_then_the_pasted_lines_work_and_ctrl_c_leaves_no_proces
         children = descendants(running.pid)
         assert len(children) >= 3
     finally:
-        running.send_signal(signal.SIGINT)
+        running.send_signal(ending)
         running.communicate(timeout=30)
     assert running.returncode == 0
     for child in children:
@@ -81,6 +82,11 @@ def test_run_when_a_port_is_taken_then_it_says_which_and_stops(tmp_path: Path):
         told = running.communicate(timeout=30)[0]
     assert running.returncode == 1
     assert f"port {port} is in use" in told
+
+
+def test_run_when_a_port_is_no_number_then_it_says_so():
+    told = (running := door("run", PORT="abc")).communicate(timeout=30)[0]
+    assert (running.returncode, told.strip()) == (1, "make run: PORT must be a number, not abc")
 
 
 def test_token_when_nothing_runs_then_it_says_what_to_do():

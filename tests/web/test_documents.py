@@ -42,7 +42,8 @@ def test_openapi_when_served_then_every_operation_has_id_summary_security_and_pr
     assert document["openapi"] == "3.0.3"
     operations = [path[verb] for path in document["paths"].values() for verb in ("get", "patch") if verb in path]
     ids = [operation["operationId"] for operation in operations]
-    assert len(ids) == len(set(ids)) == 10
+    assert len(ids) == len(set(ids))
+    assert {"getMe", "patchMe", "whoAmI", "getIndex", "livez", "readyz"} <= set(ids)
     for operation in operations:
         assert operation["summary"]
         assert "security" in operation

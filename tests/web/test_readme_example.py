@@ -26,7 +26,9 @@ def test_example_when_added_as_the_readme_says_then_its_own_tests_pass(
     code, tests = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     greeting = module_from("app.web.greeting", code)
     monkeypatch.setitem(sys.modules, "app.web.greeting", greeting)
-    monkeypatch.setattr(factory, "_BLUEPRINTS", (*factory._BLUEPRINTS, greeting))
+    # Whoever has followed the README already has it: then theirs makes room.
+    others = [room for room in factory._BLUEPRINTS if room.blueprint.name != "greeting"]
+    monkeypatch.setattr(factory, "_BLUEPRINTS", (*others, greeting))
     found = {name: test for name, test in vars(module_from("example", tests)).items() if name.startswith("test_")}
     assert len(found) == 2
     with running(settings_for(tmp_path, migrated)) as api:
