@@ -247,7 +247,8 @@ def test_ping_when_the_server_was_restarted_then_a_new_connection_answers(postgr
                  " AND pid <> pg_backend_pid()")
         )
     )  # fmt: skip
-    database.ping()
+    with database.read() as session:
+        assert session.scalar(text("SELECT 1")) == 1
     database.dispose()
     other.dispose()
 
