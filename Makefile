@@ -48,6 +48,7 @@ migrate: $(READY)  ## bring the database (DATABASE_URL, or the development one) 
 lock: $(READY)  ## write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements.txt requirements.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -c requirements.txt -o requirements-dev.txt requirements-dev.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-prove.txt requirements-prove.in
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .

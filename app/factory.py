@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> Flask:
     for room in _BLUEPRINTS:
         api.register_blueprint(room.blueprint)
     metadata.install_at_path(app, settings.public_url)
-    policies = policy.policies_of(app, SCOPES)
+    policies = policy.policies_of(app, SCOPES, settings)
     request_log.install(app)
     auth.install(app, parts.verifier, policies, settings.max_token_bytes)
     problems.install(app)

@@ -21,9 +21,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from app.oauth.bearer import token_from_header
 from app.oauth.claims import TokenPolicy
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
 from app.oauth.jwks import parse_key_set
 from app.oauth.key_source import StaticKeySource
+from app.oauth.reasons import Reason
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from benchmarks.credentials import AUDIENCE, ISSUER, Credentials

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 # NOTE: `none` and every HS* are left out on purpose: a public key must never serve as an HMAC secret (RFC 8725 §3.1).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 MAX_SKEW_SECONDS = 120
+MIN_KEY_CHARACTERS = 32
 Problems = Iterator[tuple[str, str]]
 
 
@@ -90,6 +91,30 @@ def key_problems(
         )
         if parts is None or not secure or not parts.hostname or parts.path not in {"", "/"} or parts.query:
             yield "JWKS_ALLOWED_ORIGINS", "must hold origins such as https://keys.example.com, without a path"
+
+
+def proof_problems(dpop_mode: str, dpop_nonce: str, nonce_key: str | None) -> Problems:
+    """Yield what is wrong with the settings of DPoP."""
+    if dpop_mode not in {"off", "allowed", "required"}:
+        yield "DPOP_MODE", "must be `off`, `allowed` or `required`"
+    if dpop_nonce not in {"off", "required"}:
+        yield "DPOP_NONCE", "must be `off` or `required`"
+    elif dpop_nonce == "required" and dpop_mode == "off":
+        yield "DPOP_NONCE", "is `required` while DPOP_MODE is `off`"
+    elif dpop_nonce == "required" and nonce_key is None:
+        yield "DPOP_NONCE_KEY", "is needed by DPOP_NONCE=required, the same on all hosts: openssl rand -hex 32"
+    if nonce_key is not None and len(nonce_key) < MIN_KEY_CHARACTERS:
+        yield "DPOP_NONCE_KEY", f"must have at least {MIN_KEY_CHARACTERS} characters: openssl rand -hex 32"
+
+
+def store_problems(shared_store_url: str | None) -> Problems:
+    """Yield what is wrong with the address of the shared store; never the URL itself, which may hold a password."""
+    if shared_store_url is None:
+        return
+    parts = _split(shared_store_url)
+    schemes = {"valkey", "valkeys", "redis", "rediss", "unix"}
+    if parts is None or parts.scheme not in schemes or not (parts.hostname or parts.scheme == "unix"):
+        yield "SHARED_STORE_URL", "must be a URL such as valkey://host:6379/0 (valkeys:// or rediss:// for TLS)"
 
 
 def url_problems(public_url: str) -> Problems:

@@ -9,19 +9,29 @@ Not     gunicorn's own switches (gunicorn_conf.py)
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
 
-from config.checks import database_problems, key_problems, log_problems, policy_problems, tenant_problems, url_problems
+from config.checks import (
+    database_problems,
+    key_problems,
+    log_problems,
+    policy_problems,
+    proof_problems,
+    store_problems,
+    tenant_problems,
+    url_problems,
+)
 
 DEVELOPMENT_DATABASE = "sqlite:///var/postern.db"
 # Names in the environment that no field of Settings bears.
 _OTHER_NAMES = ("TENANT_ISSUER", "AUTH0_DOMAIN", "API_AUDIENCE")
 _LAST_PORT = 65_535
+_LONGEST_GRACE_DAYS = 30
 
 
 class SettingsError(Exception):
@@ -56,6 +66,15 @@ class Settings:
     jwks_timeout_seconds: float = 5
     jwks_allowed_origins: tuple[str, ...] = ()
     jwks_file: str | None = None
+    jwks_snapshot_dir: str | None = "var/keys"
+    token_max_lifetime_seconds: int = 2_592_000
+    dpop_mode: Literal["off", "allowed", "required"] = "allowed"
+    dpop_nonce: Literal["off", "required"] = "off"
+    dpop_nonce_key: str | None = field(default=None, repr=False)
+    shared_store_url: str | None = field(default=None, repr=False)
+    deletion_max_age_seconds: int | None = None
+    deletion_acr: str | None = None
+    account_deletion_grace_days: int = 14
     public_url: str = "http://127.0.0.1:8000"
     database_url: str = DEVELOPMENT_DATABASE
     allow_sqlite: bool = False
@@ -81,9 +100,11 @@ class Settings:
                 self.jwks_allowed_origins,
                 len(self.tenant_issuers),
             ),
+            proof_problems(self.dpop_mode, self.dpop_nonce, self.dpop_nonce_key),
             url_problems(self.public_url),
             log_problems(self.log_format, self.log_level),
             database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
+            store_problems(self.shared_store_url),
             self._range_problems(),
         ):
             for name, text in found:
@@ -98,26 +119,29 @@ class Settings:
 
     def _range_problems(self) -> list[tuple[str, str]]:
         """Numbers that must be positive; where 0 has a meaning (cache off, no tolerance), zero passes."""
-        may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds"}
+        may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds",
+                       "deletion_max_age_seconds", "account_deletion_grace_days"}  # fmt: skip
         found = []
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for member in fields(self):
+            value = getattr(self, member.name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            if value < 0 or (value == 0 and field.name not in may_be_zero):
-                found.append((field.name.upper(), f"must be greater than zero, not {value:g}"))
+            if value < 0 or (value == 0 and member.name not in may_be_zero):
+                found.append((member.name.upper(), f"must be greater than zero, not {value:g}"))
         if self.port > _LAST_PORT:
             found.append(("PORT", f"must be at most {_LAST_PORT}"))
+        if self.account_deletion_grace_days > _LONGEST_GRACE_DAYS:
+            found.append(("ACCOUNT_DELETION_GRACE_DAYS", f"must be at most {_LONGEST_GRACE_DAYS}"))
         return found
 
     @classmethod
     def from_env(cls) -> Self:
         """Read every setting; raise SettingsError with all problems if one is missing or wrong."""
-        unreadable = _unreadable_files([*(field.name.upper() for field in fields(cls)), *_OTHER_NAMES])
+        unreadable = _unreadable_files([*(member.name.upper() for member in fields(cls)), *_OTHER_NAMES])
         if unreadable:
             raise SettingsError(unreadable)
         env = FileAwareEnv(eager=False, strip_whitespace=True)
-        default: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+        default: dict[str, Any] = {member.name: member.default for member in fields(cls)}
         default["web_concurrency"] = os.cpu_count() or 1
         default["log_format"] = "console" if sys.stderr.isatty() else "json"
         found: dict[str, Any] = {
@@ -127,15 +151,21 @@ class Settings:
             "jwks_allowed_origins": _listed(env, "JWKS_ALLOWED_ORIGINS"),
         }
         for name in ("clock_skew_seconds", "max_token_bytes", "token_cache_size", "max_body_bytes", "max_json_depth",
-                     "max_attributes_bytes", "port", "web_concurrency", "web_threads"):  # fmt: skip
+                     "max_attributes_bytes", "token_max_lifetime_seconds", "account_deletion_grace_days", "port",
+                     "web_concurrency", "web_threads"):  # fmt: skip
             found[name] = env.int(name.upper(), default[name])
         for name in ("jwks_min_ttl_seconds", "jwks_max_ttl_seconds", "jwks_max_stale_seconds",
                      "jwks_cooldown_seconds", "jwks_timeout_seconds"):  # fmt: skip
             found[name] = env.float(name.upper(), default[name])
-        for name in ("token_profile", "scope_claim", "database_url", "host", "log_format", "log_level"):
+        for name in ("token_profile", "scope_claim", "dpop_mode", "dpop_nonce", "database_url", "host", "log_format",
+                     "log_level"):  # fmt: skip
             found[name] = env.str(name.upper(), default[name]) or default[name]
-        for name in ("roles_claim", "attributes_claim", "acr_claim", "auth_time_claim", "jwks_file"):
+        for name in ("roles_claim", "attributes_claim", "acr_claim", "auth_time_claim", "jwks_file", "dpop_nonce_key",
+                     "shared_store_url", "deletion_acr"):  # fmt: skip
             found[name] = env.str(name.upper(), None) or None
+        # Unlike the others, an empty one is a value: no copy of the keys on disk.
+        found["jwks_snapshot_dir"] = env.str("JWKS_SNAPSHOT_DIR", default["jwks_snapshot_dir"]) or None
+        found["deletion_max_age_seconds"] = env.int("DELETION_MAX_AGE_SECONDS", None)
         found["allow_sqlite"] = env.bool("ALLOW_SQLITE", default=False)
         port = found["port"] if isinstance(found["port"], int) else default["port"]
         found["public_url"] = env.str("PUBLIC_URL", "") or f"http://127.0.0.1:{port}"

@@ -19,7 +19,9 @@ class AccessToken:
     """Who calls, through which app, and what the tenant lets them do.
 
     Times are seconds since the epoch. `issuer` is the token's own name of the tenant, which is not what a user's
-    identity is keyed by (T11). `cnf` stays None as long as tokens bound to a key are refused (T19).
+    identity is keyed by (T11). `token_id` is the `jti`, or where there is none `sha256:` and the hexadecimal SHA-256
+    of the signing input: what a denylist knows the token by (T24). `bound_to` is the thumbprint of the key that the
+    holder has to prove (RFC 9449 §6.1), None for a bearer token: only the verifier lets a bound token pass (T19).
     """
 
     issuer: str
@@ -37,6 +39,8 @@ class AccessToken:
     acr: str | None = None
     amr: tuple[str, ...] = ()
     cnf: Mapping[str, Any] | None = None
+    bound_to: str | None = None
+    token_id: str = ""
     key_id: str | None = None
     # Out of repr: the claims may hold an address or a name, and a repr ends up in logs.
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False)

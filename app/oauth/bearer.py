@@ -10,7 +10,8 @@ Source  RFC 6750 §2.1; RFC 9110 §11.4, §11.6.2
 import re
 from typing import Final
 
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 
 _B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 # Not followed by what would go on with the name: `Bearerish x` is another scheme, `Bearer:x` and `Bearer,x` are slips.

@@ -9,7 +9,7 @@ Source  RFC 6750 §3; RFC 9110 §11.6.1; RFC 9470 §3; RFC 9728 §5.1; docs/cont
 
 from collections.abc import Collection
 
-from app.oauth.errors import Reason
+from app.oauth.reasons import Reason
 
 
 def bare(realm: str, resource_metadata: str) -> str:

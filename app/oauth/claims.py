@@ -8,13 +8,16 @@ Not     typ and alg (header.py), signature (verifier.py), scopes (scopes.py), re
 Source  RFC 9068 §2.2, §4; RFC 7519 §4.1; RFC 8725 §3.11; docs/contracts/tokens.md T14 to T19
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from app.oauth.access_token import AccessToken, Kind
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 
 # `none` and HS* are not here and so can never be configured (T7).
 SUPPORTED_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
@@ -30,6 +33,8 @@ _ACCESS_WORDS: Final = frozenset(
     {"access", "access_token", "bearer", "dpop", "jwt", "at+jwt", "urn:ietf:params:oauth:token-type:access_token"}
 )
 _ID_WORDS: Final = frozenset({"id", "id_token"})
+# A SHA-256 in base64url (RFC 7638 §3, RFC 9449 §6.1).
+_JKT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +73,19 @@ class IssuedInFuture(InvalidToken):
         self.ahead_seconds = ahead_seconds
 
 
-def check(
-    claims: Mapping[str, Any], policy: TokenPolicy, *, typ: str | None, now: float, kid: str | None = None
+def check(  # noqa: PLR0913 - what the header says stands beside the claims, each by its name
+    claims: Mapping[str, Any],
+    policy: TokenPolicy,
+    *,
+    typ: str | None,
+    now: float,
+    kid: str | None = None,
+    signing_input: bytes = b"",
 ) -> AccessToken:
-    """Turn claims of any dialect into the one AccessToken, or refuse them."""
+    """Turn claims of any dialect into the one AccessToken, or refuse them.
+
+    `signing_input` names a token that has no `jti` (T24): of an ECDSA token anyone can make a second signature.
+    """
     issuer = issuer_of(claims, policy)
     _refuse_other_tokens(claims, policy, typ)
     audience = _audience(claims, policy)
@@ -83,7 +97,8 @@ def check(
     jti = _text(claims, "jti")
     if policy.profile == "rfc9068" and ("client_id" not in claims or issued_at is None or jti is None):
         raise InvalidToken(Reason.MISSING_CLAIM)
-    token = AccessToken(
+    cnf = claims.get("cnf")
+    return AccessToken(
         issuer=issuer,
         subject=subject,
         client_id=client_id,
@@ -98,13 +113,12 @@ def check(
         auth_time=_number(claims, _name(claims, policy.auth_time_claim, "auth_time")),
         acr=_text(claims, _name(claims, policy.acr_claim, "acr")),
         amr=_strings(claims.get("amr", [])),
+        cnf=cnf,
+        bound_to=None if cnf is None else _thumbprint(cnf),
+        token_id=jti or f"sha256:{sha256(signing_input).hexdigest()}",
         key_id=kid,
         claims=MappingProxyType(dict(claims)),
     )
-    if claims.get("cnf") is not None:
-        # Last of all, and whatever stands in it: a bound token never passes as a plain one (T19).
-        raise InvalidToken(Reason.PROOF_REQUIRED)
-    return token
 
 
 def issuer_of(claims: Mapping[str, Any], policy: TokenPolicy) -> str:
@@ -198,6 +212,15 @@ def _kind(claims: Mapping[str, Any], subject: str, client_id: str | None) -> Kin
     if claims.get("gty") == "client-credentials" or subject.endswith("@clients") or subject == client_id:
         return "client"
     return "anonymous" if subject.startswith("anon@") else "user"
+
+
+def _thumbprint(cnf: Any) -> str:
+    """Return the one confirmation that this API can check (RFC 9449 §6.1); any other, or one beside it, is refused."""
+    jkt = cnf.get("jkt") if type(cnf) is dict and len(cnf) == 1 else None
+    if type(jkt) is not str or _JKT.fullmatch(jkt) is None:
+        # A bound token never passes as a plain one, whatever it is bound by (T19).
+        raise InvalidToken(Reason.PROOF_REQUIRED)
+    return jkt
 
 
 def _name(claims: Mapping[str, Any], configured: str | None, standard: str) -> str:

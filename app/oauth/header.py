@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.oauth.claims import TokenPolicy
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 from app.oauth.strict_json import parse_object
 
 _JWS_SEGMENTS: Final = 3

@@ -17,11 +17,12 @@ import time
 import weakref
 from collections.abc import Callable
 
-from app.oauth.errors import InvalidToken, KeysUnavailable, Reason
+from app.oauth.errors import InvalidToken, KeysUnavailable
 from app.oauth.jwks import KeySet, VerificationKey
 from app.oauth.key_download import Download, DownloadFailed
 from app.oauth.key_source import KeyState
 from app.oauth.lifetimes import HeldKeys, Lifetimes, back_off_seconds
+from app.oauth.reasons import Reason
 from app.oauth.unknown_keys import Name, UnknownKeys
 
 _log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ Source  docs/contracts/tokens.md T27, K1, K10
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
 from app.oauth.jwks import KeySet, VerificationKey
+from app.oauth.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

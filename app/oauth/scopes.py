@@ -2,15 +2,17 @@
 
 Takes   AccessToken;  names: what the route wants
 Gives   nothing: it returns or raises
-Raises  InsufficientScope(required), Forbidden(USER_REQUIRED | PERMISSION_REQUIRED); ValueError for no names
+Raises  InsufficientScope(required), StepUpRequired(max_age_seconds, acr_values),
+        Forbidden(USER_REQUIRED | PERMISSION_REQUIRED); ValueError for no names
 Not     whether the token is good (verifier.py), which route wants what (the web layer)
-Source  RFC 6749 §3.3; RFC 6750 §3.1; docs/contracts/tokens.md T21, T22
+Source  RFC 6749 §3.3; RFC 6750 §3.1; RFC 9470 §3, §5; docs/contracts/tokens.md T21 to T23
 """
 
 from collections.abc import Collection
 
 from app.oauth.access_token import AccessToken
-from app.oauth.errors import Forbidden, InsufficientScope, Reason
+from app.oauth.errors import Forbidden, InsufficientScope, StepUpRequired
+from app.oauth.reasons import Reason
 
 
 def require_all(token: AccessToken, names: Collection[str]) -> None:
@@ -38,6 +40,18 @@ def require_user(token: AccessToken) -> None:
     """Demand a token that speaks for a user who has logged in."""
     if token.kind != "user":
         raise Forbidden(Reason.USER_REQUIRED)
+
+
+def require_recent_login(token: AccessToken, *, max_age_seconds: int | None, acr: str | None, now: float) -> None:
+    """Demand that the user logged in at most so long ago, and by this class of authentication; None demands nothing.
+
+    A token that does not say when or how the user logged in does not meet the demand. Classes are compared as whole
+    words: RFC 9470 §3 knows no order among them. An `auth_time` in the future is no older than one of now.
+    """
+    logged_in_at = token.auth_time
+    is_old = max_age_seconds is not None and (logged_in_at is None or now - logged_in_at > max_age_seconds)
+    if is_old or (acr is not None and token.acr != acr):
+        raise StepUpRequired(max_age_seconds, () if acr is None else (acr,))
 
 
 def _demand_names(names: Collection[str]) -> None:

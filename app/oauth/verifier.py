@@ -1,11 +1,11 @@
 """Say whose token this is: join header, keys, signature, claims and the cache of tokens verified before.
 
-Takes   token: str, from anyone;  now: seconds since the epoch (UTC)
-        policy, one KeySource for each of its issuers, and a cache or None
+Takes   token: str, from anyone;  now: seconds since the epoch (UTC);  the proof that came with it, if one did
+        policy, one KeySource for each of its issuers, a cache or None, the denylist, how proofs are checked or None
 Gives   AccessToken
 Raises  InvalidToken(reason), the first fault in the order of §2; KeysUnavailable, which is OUR fault (T27)
-Not     scopes (scopes.py), where the token stood (bearer.py), revocation
-Source  RFC 7515 §5.2; RFC 7519 §7.2; RFC 8725; docs/contracts/tokens.md T6 to T19, V1 to V4
+Not     scopes (scopes.py), where the token stood (bearer.py), what a good proof is (dpop.py)
+Source  RFC 7515 §5.2; RFC 7519 §7.2; RFC 8725; RFC 9449 §7; docs/contracts/tokens.md T6 to T19, T24, V1 to V4
 
 `iss` must be read before the signature to choose the keys, and the rest of the payload must not count before it.
 The payload is therefore parsed once, and its faults are kept back until the signature is good. If it is so broken that
@@ -20,10 +20,13 @@ from hashlib import sha256
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
-from app.oauth.errors import InvalidToken, KeysUnavailable, Reason
+from app.oauth.dpop import PresentedProof, ProofCheck
+from app.oauth.errors import InvalidToken, KeysUnavailable
 from app.oauth.header import Header, judge, parse
 from app.oauth.jwks import VerificationKey
 from app.oauth.key_source import KeySource
+from app.oauth.reasons import Reason
+from app.oauth.revocation import NOTHING_REVOKED, DenylistSource, NothingRevoked
 from app.oauth.strict_json import NotStrictJson, parse_object
 from app.oauth.token_cache import TokenCache, VerifiedToken
 
@@ -40,33 +43,77 @@ _HEADERS_REMEMBERED = 64
 class Verifier:
     """Verify tokens for one API; safe to share between threads."""
 
-    def __init__(self, policy: TokenPolicy, sources: Mapping[str, KeySource], cache: TokenCache | None = None) -> None:
-        """Join a policy with the key source of each of its issuers; without a cache each token is verified anew."""
+    def __init__(  # noqa: PLR0913 - one argument for each part that it joins
+        self,
+        policy: TokenPolicy,
+        sources: Mapping[str, KeySource],
+        cache: TokenCache | None = None,
+        *,
+        denylist: DenylistSource | None = None,
+        proofs: ProofCheck | None = None,
+        proof_required: bool = False,
+    ) -> None:
+        """Join a policy with the key source of each of its issuers; without a cache each token is verified anew.
+
+        Without `proofs` no bound token is accepted; with `proof_required` no other one is.
+        """
         if set(sources) != set(policy.issuers):
             raise ValueError("each issuer needs a key source")
         self._policy = policy
         self._sources = dict(sources)
         self._cache = cache
+        self._denylist = denylist or NothingRevoked()
+        self._proofs = proofs
+        self._proof_required = proof_required
         # A tenant's tokens differ in everything but their header. No refusal is kept: lru_cache keeps no exception.
         self._judged = lru_cache(maxsize=_HEADERS_REMEMBERED)(partial(judge, policy=policy))
 
-    def verify(self, token: str, *, now: float) -> AccessToken:
-        """Return what the token says, once everything about it has been checked."""
+    def verify(self, token: str, *, now: float, proof: PresentedProof | None = None) -> AccessToken:
+        """Return what the token says, once everything about it has been checked.
+
+        Args:
+            token: anything that stood where a token should.
+            now: seconds since the epoch (UTC).
+            proof: what came by the DPoP scheme; None by the Bearer scheme.
+        """
+        verified = self._known(token, now)
+        access_token = verified.token
+        denylist = self._denylist.current()
+        if denylist is not NOTHING_REVOKED:
+            refusal = denylist.refusal(access_token, verified.key)
+            if refusal is not None:
+                raise InvalidToken(refusal)
+        if proof is not None or access_token.bound_to is not None or self._proof_required:
+            self._require_possession(access_token, token, proof, now)
+        return access_token
+
+    def _require_possession(
+        self, access_token: AccessToken, token: str, proof: PresentedProof | None, now: float
+    ) -> None:
+        """Let a bound token pass with its proof only, and a proof with a bound token only (T19, P4)."""
+        if proof is None or self._proofs is None:
+            raise InvalidToken(Reason.PROOF_REQUIRED)
+        if access_token.bound_to is None:
+            raise InvalidToken(Reason.TOKEN_NOT_BOUND)
+        self._proofs.check(proof, token, access_token.bound_to, now=now)
+
+    def _known(self, token: str, now: float) -> VerifiedToken:
+        """Return what the cache remembers of the token, or verify it."""
         if self._cache is None:
-            return self._verified(token, now).token
+            return self._verified(token, now)
         # NOTE: a str may hold half surrogates; what cannot be encoded cannot be in the cache either.
         digest = sha256(token.encode("utf-8", "surrogatepass")).digest()
         known = self._cache.get(digest)
         if known is not None:
             if self._is_held(known):
                 refuse_expired(known.token.expires_at, self._policy, now)
-                return known.token
+                return known
             self._cache.forget(digest)
         verified = self._verified(token, now)
         # A token without `kid` is good only while its issuer publishes one key for it (T10): looked up each time.
         if verified.token.key_id is not None:
             self._cache.put(digest, verified)
-        return verified.token
+        return verified
 
     def _is_held(self, known: VerifiedToken) -> bool:
         """Tell whether the key is still among the held ones; where none are held, the full way may fetch some."""
@@ -88,7 +135,9 @@ class Verifier:
         if claims is None:
             raise InvalidToken(Reason.MALFORMED_CLAIMS)
         try:
-            access_token = check(claims, self._policy, typ=header.typ, now=now, kid=header.kid)
+            access_token = check(
+                claims, self._policy, typ=header.typ, now=now, kid=header.kid, signing_input=header.signing_input
+            )
         except IssuedInFuture as refusal:
             _log.warning(
                 "A token of %s is from %.0f seconds in the future: the clock of this host is probably slow.",
@@ -100,6 +149,9 @@ class Verifier:
 
     def _signing_key(self, header: Header, issuer: str) -> VerificationKey:
         key = self._sources[issuer].find(header.kid, header.alg)
+        if self._denylist.current().distrusts(key):
+            # Before the signature: whoever holds a stolen key can make any number of good ones (K11).
+            raise InvalidToken(Reason.KEY_DISTRUSTED)
         if not key.verify(header.alg, header.signing_input, header.signature):
             raise InvalidToken(Reason.BAD_SIGNATURE)
         return key

@@ -16,7 +16,8 @@ from flask.globals import app_ctx, request_ctx
 from app.oauth import scopes
 from app.oauth.access_token import AccessToken
 from app.oauth.bearer import token_from_header
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from app.web.policy import RoutePolicy
 
@@ -42,11 +43,12 @@ def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy],
             if policy.credentials == "optional":
                 return
             raise InvalidToken(Reason.NO_CREDENTIALS)
-        token = verifier.verify(text, now=time.time())
+        now = time.time()
+        token = verifier.verify(text, now=now)
         # Kept before the route's demands are checked: the log of a 403 names the app that lacks the scope.
         kept.access_token = token
         kept.access_token_text = text
-        _authorise(token, policy)
+        _authorise(token, policy, now)
 
 
 def access_token() -> AccessToken:
@@ -57,7 +59,7 @@ def access_token() -> AccessToken:
     return token
 
 
-def _authorise(token: AccessToken, policy: RoutePolicy) -> None:
+def _authorise(token: AccessToken, policy: RoutePolicy, now: float) -> None:
     if not policy.allow_clients:
         scopes.require_user(token)
     if policy.scopes:
@@ -65,6 +67,9 @@ def _authorise(token: AccessToken, policy: RoutePolicy) -> None:
         check(token, policy.scopes)
     if policy.permissions:
         scopes.require_permissions(token, policy.permissions)
+    if policy.max_age_seconds is not None or policy.acr is not None:
+        # Last: no login helps whoever may not do it at all.
+        scopes.require_recent_login(token, max_age_seconds=policy.max_age_seconds, acr=policy.acr, now=now)
 
 
 def _is_automatic_options(request: Request) -> bool:

@@ -9,7 +9,7 @@ Source  RFC 9457 §3.1; docs/contracts/tokens.md T25, docs/contracts/user-data.m
 
 from dataclasses import dataclass
 
-from app.oauth.errors import Action, Reason
+from app.oauth.reasons import Action, Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 Takes   view functions
 Gives   decorators that note a RoutePolicy on the function; policies_of(app), one for each endpoint
-Raises  PolicyError at start: no declaration, two of them, an unknown scope, no scope named, permissions without a token
+Raises  PolicyError at start: no declaration, two of them, an unknown scope, no scope named, permissions or a recent
+        login without a token, a demand that is named by no setting
 Not     the check itself (auth.py)
-Source  docs/contracts/tokens.md T20–T22
+Source  docs/contracts/tokens.md T20–T23
 """
 
 from collections.abc import Callable, Collection
@@ -12,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from flask import Flask
+
+from config.settings import Settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -29,6 +32,25 @@ class RoutePolicy:
     any_scope: bool = False
     permissions: tuple[str, ...] = ()
     allow_clients: bool = False
+    max_age_seconds: int | None = None
+    """How old the user's login may be."""
+    acr: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The value of this field of Settings, whatever it is when the application starts; None turns the demand off."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """What the decorators have noted so far; the settings are not known while a module is imported."""
+
+    policy: RoutePolicy = RoutePolicy()
+    max_age_seconds: int | Setting | None = None
+    acr: str | Setting | None = None
 
 
 def public(view: View) -> View:
@@ -64,40 +86,70 @@ def require_permissions(*permissions: str) -> Callable[[View], View]:
     _demand_names(permissions, "permission")
 
     def decorate(view: View) -> View:
-        before = _policy(view)
-        view.__route_policy__ = replace(before, permissions=(*before.permissions, *permissions))  # type: ignore[attr-defined]
-        return view
+        before = _declared(view)
+        wanted = (*before.policy.permissions, *permissions)
+        return _note(view, replace(before, policy=replace(before.policy, permissions=wanted)))
 
     return decorate
 
 
-def policies_of(app: Flask, known_scopes: Collection[str]) -> dict[str, RoutePolicy]:
+def require_recent_login(
+    *, max_age_seconds: int | Setting | None = None, acr: str | Setting | None = None
+) -> Callable[[View], View]:
+    """Ask, beside what stands below it, for a recent login or for a class of authentication (RFC 9470)."""
+    if max_age_seconds is None and acr is None:
+        raise PolicyError("say how recent the login must be, or of which class")
+    return lambda view: _note(view, replace(_declared(view), max_age_seconds=max_age_seconds, acr=acr))
+
+
+def policies_of(app: Flask, known_scopes: Collection[str], settings: Settings) -> dict[str, RoutePolicy]:
     """Collect every endpoint's policy; raise PolicyError for the first that has none or names an unknown scope."""
     policies = {}
     for endpoint, view in app.view_functions.items():
-        policy = _policy(view)
+        declared = _declared(view)
+        policy = declared.policy
         if policy.credentials is None:
             raise PolicyError(f"{endpoint} does not say who may call it: declare @require_scopes(...) or @public")
-        if policy.permissions and policy.credentials != "required":
-            raise PolicyError(f"{endpoint} asks for permissions and lets callers in without a token")
+        asks_login = declared.max_age_seconds is not None or declared.acr is not None
+        if (policy.permissions or asks_login) and policy.credentials != "required":
+            asked = "permissions" if policy.permissions else "a recent login"
+            raise PolicyError(f"{endpoint} asks for {asked} and lets callers in without a token")
         for scope in policy.scopes:
             if scope not in known_scopes:
                 raise PolicyError(f"{endpoint} asks for the scope {scope!r}, which app/web/scopes.py does not list")
-        policies[endpoint] = policy
+        policies[endpoint] = replace(
+            policy,
+            max_age_seconds=_value(declared.max_age_seconds, settings, endpoint),
+            acr=_value(declared.acr, settings, endpoint),
+        )
     return policies
 
 
 def _declare(view: View, policy: RoutePolicy) -> View:
-    before = _policy(view)
-    if before.credentials is not None:
+    before = _declared(view)
+    if before.policy.credentials is not None:
         raise PolicyError(f"{view.__name__} says twice who may call it")
-    view.__route_policy__ = replace(policy, permissions=before.permissions)  # type: ignore[attr-defined]
+    return _note(view, replace(before, policy=replace(policy, permissions=before.policy.permissions)))
+
+
+def _note(view: View, declared: _Declared) -> View:
+    view.__declared__ = declared  # type: ignore[attr-defined]
     return view
 
 
-def _policy(view: Callable[..., Any]) -> RoutePolicy:
-    policy: RoutePolicy = getattr(view, "__route_policy__", RoutePolicy())
-    return policy
+def _declared(view: Callable[..., Any]) -> _Declared:
+    declared: _Declared = getattr(view, "__declared__", _Declared())
+    return declared
+
+
+def _value(asked: Any, settings: Settings, endpoint: str) -> Any:
+    """Look up what a setting says; anything else stands for itself."""
+    if not isinstance(asked, Setting):
+        return asked
+    try:
+        return getattr(settings, asked.name)
+    except AttributeError:
+        raise PolicyError(f"{endpoint} asks for what the setting {asked.name} says, and there is none") from None
 
 
 def _demand_names(names: tuple[str, ...], what: str) -> None:

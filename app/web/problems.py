@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth import challenge
-from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused
+from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused, StepUpRequired
 from app.users.errors import FieldReadOnly, ValidationFailed
 from app.web.answers import NO_STORE
 from app.web.catalogue import PROBLEMS
@@ -99,6 +99,12 @@ def _refused(fault: Refused) -> Response:
     if isinstance(fault, InsufficientScope):
         value = challenge.refused(reason, settings.realm, metadata, scope=fault.required)
         return answer(reason.code, {"WWW-Authenticate": value}, scope=" ".join(fault.required))
+    if isinstance(fault, StepUpRequired):
+        age, values = fault.max_age_seconds, fault.acr_values
+        value = challenge.refused(reason, settings.realm, metadata, max_age_seconds=age, acr_values=values)
+        asked: dict[str, Any] = {"max_age": age, "acr_values": " ".join(values) or None}
+        members = {name: word for name, word in asked.items() if word is not None}
+        return answer(reason.code, {"WWW-Authenticate": value}, **members)
     return answer(reason.code, {"WWW-Authenticate": challenge.refused(reason, settings.realm, metadata)})
 
 

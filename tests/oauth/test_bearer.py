@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.oauth.bearer import token_from_header
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 from tests.support.outcomes import outcome_of
 
 MAX = 16_384

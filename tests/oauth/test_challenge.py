@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.oauth import challenge
-from app.oauth.errors import Reason
+from app.oauth.reasons import Reason
 
 REALM = "postern"
 METADATA = "https://api.example/.well-known/oauth-protected-resource"

@@ -1,6 +1,7 @@
 """Whether decoded claims are an access token for this API: T14 to T19."""
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import MAX_SKEW_SECONDS, IssuedInFuture, TokenPolicy, check
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 from tests.support.outcomes import outcome_of
 from tests.support.tokens import AUDIENCE, CLIENT_ID, DELETED, DIALECTS, ISSUER, NOW, SUBJECT, claims_of
 
@@ -44,8 +46,9 @@ def accepted(
     dialect: str = "auth0",
     typ: str | None = None,
     now: float = NOW,
+    signing_input: bytes = b"",
 ) -> AccessToken:
-    return check(claims_of(changes, dialect=dialect), policy, typ=typ, now=now)
+    return check(claims_of(changes, dialect=dialect), policy, typ=typ, now=now, signing_input=signing_input)
 
 
 def refusal(
@@ -377,12 +380,48 @@ def test_check_tells_users_from_clients_and_the_anonymous(changes: dict[str, Any
 
 # cnf
 
+JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
-@pytest.mark.parametrize("cnf", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, [], "", "x", 0, False, True])
-def test_check_when_bound_to_a_key_demands_a_proof(cnf: object):
+
+@pytest.mark.parametrize(
+    "cnf",
+    [
+        *(
+            {"jkt": jkt}
+            for jkt in ("x", "", 7, None, [JKT], JKT + "=", JKT[:-1], JKT + "A", JKT[:-1] + "+", JKT + "\n")
+        ),
+        {"jkt": JKT, "x5t#S256": JKT},
+        {"x5t#S256": JKT},
+        {"jwk": {}},
+        *({}, [], "", JKT, 0, False, True),
+    ],
+)
+def test_check_when_bound_in_a_way_that_cannot_be_proven_here_refuses(cnf: object):
     """T19: A token with a `cnf` that this API cannot check is refused, never treated as plain bearer."""
     assert refusal({"cnf": cnf}) is Reason.PROOF_REQUIRED
-    assert accepted({"cnf": None}).cnf is None
+
+
+def test_check_when_bound_to_a_key_says_which():
+    """RFC 9449 §6.1: the jkt member of cnf is the thumbprint of the key that the token is bound to."""
+    token = accepted({"cnf": {"jkt": JKT}})
+    assert (token.bound_to, token.cnf) == (JKT, {"jkt": JKT})
+    assert accepted({}).bound_to is None
+    assert accepted({"cnf": None}).bound_to is None
+
+
+# what a denylist knows a token by
+
+
+def test_check_when_there_is_a_jti_knows_the_token_by_it():
+    """T24: a denylist of a token: `jti`, …"""
+    assert accepted({"jti": "one"}, signing_input=b"x").token_id == "one"
+
+
+def test_check_when_there_is_no_jti_knows_the_token_by_what_was_signed():
+    """T24: … or the SHA-256 of its signing input where there is none; of an ECDSA token anyone makes a second one."""
+    known = accepted({}, signing_input=b"header.payload").token_id
+    assert known == "sha256:" + hashlib.sha256(b"header.payload").hexdigest()
+    assert accepted({}, signing_input=b"header.payloae").token_id != known
 
 
 # profile

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from app.oauth.errors import Action, Forbidden, InsufficientScope, InvalidToken, KeysUnavailable, Reason, Refused
+from app.oauth.errors import Forbidden, InsufficientScope, InvalidToken, KeysUnavailable, Refused
+from app.oauth.reasons import Action, Reason
 
 # RFC 6750 §3: what error_description may hold.
 DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+")
@@ -24,8 +25,12 @@ TABLE = {
         "malformed_claims",
         "missing_claim",
         "proof_required",
+        "token_not_bound",
     },
-    (401, "invalid_token", Action.REFRESH): {"token_expired", "unknown_key", "bad_signature"},
+    (401, "invalid_dpop_proof", Action.FIX_CLIENT): {"invalid_dpop_proof"},
+    (401, "use_dpop_nonce", Action.RETRY_NOW): {"use_dpop_nonce"},
+    (401, "invalid_token", Action.REFRESH): {"token_expired", "unknown_key", "bad_signature", "key_distrusted"},
+    (401, "invalid_token", Action.REAUTHENTICATE): {"token_revoked"},
     (401, "invalid_token", Action.RETRY_LATER): {"token_not_yet_valid"},
     (401, "insufficient_user_authentication", Action.STEP_UP): {"step_up_required"},
     (403, "insufficient_scope", Action.REQUEST_SCOPE): {"insufficient_scope"},
@@ -76,8 +81,12 @@ def test_opaque_token_hints_at_the_audience():
 
 
 def test_only_time_refusals_tell_the_time():
-    """T28: Failures of `exp`/`nbf`/`iat` also tell `server_time`."""
-    assert {reason for reason in Reason if reason.tells_time} == {Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID}
+    """T28: Failures of `exp`/`nbf`/`iat` also tell `server_time`; a DPoP proof has an `iat`, too."""
+    assert {reason.code for reason in Reason if reason.tells_time} == {
+        "token_expired",
+        "token_not_yet_valid",
+        "invalid_dpop_proof",
+    }
 
 
 def test_retryable_is_401_503_and_the_scope():

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
 from app.oauth.header import parse
+from app.oauth.reasons import Reason
 from tests.support.outcomes import outcome_of
 from tests.support.tokens import AUDIENCE, DELETED, DIALECTS, ISSUER, header_of, mint, rsa_key, segment
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.oauth.errors import InvalidToken, KeysUnavailable, Reason
+from app.oauth.errors import InvalidToken, KeysUnavailable
 from app.oauth.key_cache import CachedKeySource
 from app.oauth.key_download import Download, KeyDownload
 from app.oauth.lifetimes import Lifetimes
+from app.oauth.reasons import Reason
 from tests.support.issuer import (
     DISCOVERY,
     DOWN,

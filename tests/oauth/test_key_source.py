@@ -2,9 +2,10 @@
 
 import pytest
 
-from app.oauth.errors import InvalidToken, Reason
+from app.oauth.errors import InvalidToken
 from app.oauth.jwks import parse_key_set
 from app.oauth.key_source import KeySource, KeyState, StaticKeySource
+from app.oauth.reasons import Reason
 from tests.support.tokens import ISSUER, key_set, new_rsa_key, rsa_key
 
 KEYS = parse_key_set(key_set(rsa_key(), new_rsa_key(bits=1024)), ("RS256",))

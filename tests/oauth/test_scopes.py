@@ -7,7 +7,8 @@ import pytest
 
 from app.oauth import scopes
 from app.oauth.access_token import AccessToken, Kind
-from app.oauth.errors import Forbidden, InsufficientScope, Reason
+from app.oauth.errors import Forbidden, InsufficientScope
+from app.oauth.reasons import Reason
 from tests.support.tokens import AUDIENCE, CLIENT_ID, ISSUER, NOW, SUBJECT
 
 

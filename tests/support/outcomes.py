@@ -10,7 +10,8 @@ Source  docs/contracts/tokens.md T14: nothing that a token can hold gives a 500
 from collections.abc import Callable
 from typing import TypeVar
 
-from app.oauth.errors import Reason, Refused
+from app.oauth.errors import Refused
+from app.oauth.reasons import Reason
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, g
@@ -24,9 +25,9 @@ def api(tmp_path: Path, migrated: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     """The API on a migrated database."""
     collect = policy.policies_of
 
-    def with_examples(app: Flask, known: dict[str, str]) -> dict[str, policy.RoutePolicy]:
+    def with_examples(app: Flask, *known: Any) -> dict[str, policy.RoutePolicy]:
         _add_examples(app)
-        return collect(app, known)
+        return collect(app, *known)
 
     monkeypatch.setattr(policy, "policies_of", with_examples)
     with running(settings_for(tmp_path, migrated)) as running_api:

@@ -9,7 +9,11 @@ from flask import Flask
 from app.web import policy
 from app.web.policy import PolicyError, policies_of
 from app.web.scopes import SCOPES
+from config.settings import Settings
+from tests.support import tokens
 from tests.support.api import Api
+
+SETTINGS = Settings(tenant_issuers=(tokens.ISSUER,), api_audiences=(tokens.AUDIENCE,))
 
 
 def app_with(function: object) -> Flask:
@@ -28,19 +32,19 @@ def fresh() -> object:
 def test_start_when_a_route_declares_nothing_then_refused():
     """T20: A route without one: the START fails."""
     with pytest.raises(PolicyError, match="example does not say who may call it"):
-        policies_of(app_with(fresh()), SCOPES)
+        policies_of(app_with(fresh()), SCOPES, SETTINGS)
 
 
 def test_start_when_only_permissions_are_declared_then_refused():
     """T21: a permission is never a substitute for a scope."""
     with pytest.raises(PolicyError):
-        policies_of(app_with(policy.require_permissions("x")(fresh())), SCOPES)
+        policies_of(app_with(policy.require_permissions("x")(fresh())), SCOPES, SETTINGS)
 
 
 def test_start_when_a_scope_is_unknown_then_refused():
     """T20: an unknown scope name: the START fails."""
     with pytest.raises(PolicyError, match="read:everything"):
-        policies_of(app_with(policy.require_scopes("read:everything")(fresh())), SCOPES)
+        policies_of(app_with(policy.require_scopes("read:everything")(fresh())), SCOPES, SETTINGS)
 
 
 @pytest.mark.parametrize("declare", [policy.require_scopes, policy.require_any_scope, policy.require_permissions])
@@ -58,7 +62,7 @@ def test_declaration_when_given_twice_then_refused():
 
 def test_every_route_of_the_api_has_a_policy_and_only_these_are_public(api: Api):
     """T20: Deny by default; the list of public routes is short and known."""
-    policies = policies_of(api.app, SCOPES)
+    policies = policies_of(api.app, SCOPES, SETTINGS)
     assert set(policies) == set(api.app.view_functions)
     public = {endpoint for endpoint, found in policies.items() if found.credentials == "none"}
     assert public == {
