@@ -1,6 +1,6 @@
 # The one door: `make help` lists what there is. Needs Python 3.11 or newer and make; everything else comes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help run demo token test check bench migrate lock format clean
+.PHONY: help run demo token test check prove interop bench migrate lock format clean
 PYTHON ?= $(firstword $(foreach candidate,python3.13 python3.12 python3.11 python3,$(if $(shell $(candidate) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(candidate))))
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,16 @@ check: $(READY)  ## lint, types, architecture, dependencies, Dockerfile
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/deptry .
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; else echo "no hadolint wheel for this platform: Dockerfile not linted"; fi
+
+prove: $(READY)  ## fuzz the token core, and change it line by line to see a test notice (20 minutes)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-prove.txt
+	$(BIN)/python -m prove.mutants
+	$(BIN)/python -m prove.fuzz
+
+interop: $(READY)  ## clients and providers that nobody here wrote, against the API (needs Node 20 or newer)
+	@command -v npm >/dev/null || { echo "Node 20 or newer is needed for make interop" >&2; exit 1; }
+	@cd interop && npm ci --ignore-scripts --silent
+	$(BIN)/python -m pytest interop $(ARGS)
 
 bench: $(READY)  ## side by side with peers on this machine; writes docs/performance.md
 	@exec $(BIN)/python -m benchmarks

@@ -13,17 +13,30 @@ from typing import Any
 from flask import Flask
 
 from app.commands.db import db_group
+from app.commands.doctor import doctor_command
+from app.commands.explain_token import Explained, explain_token_command
+from app.commands.purge import purge_command
+from app.commands.revoke import revoke_group
 from app.db import Database
 from app.oauth.claims import TokenPolicy
+from app.oauth.denylist import DenylistWatch
+from app.oauth.dpop import DpopProofs, ProofStore
+from app.oauth.dpop_nonce import Nonces
 from app.oauth.jwks import parse_key_set
 from app.oauth.key_cache import CachedKeySource
 from app.oauth.key_download import KeyDownload
+from app.oauth.key_snapshot import KeySnapshot
 from app.oauth.key_source import KeySource, StaticKeySource
 from app.oauth.lifetimes import Lifetimes
+from app.oauth.snapshot_keeper import SnapshotKeeper
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
+from app.stores.proofs_database import DatabaseProofStore
+from app.stores.proofs_valkey import ValkeyProofStore
+from app.stores.revocations import Revocations
 from app.web import (
     auth,
+    deletion,
     health,
     index,
     log,
@@ -36,13 +49,14 @@ from app.web import (
     request_log,
     whoami,
 )
+from app.web.problem_help import ACTIONS
 from app.web.runtime import Runtime
 from app.web.scopes import SCOPES
 from config.settings import Settings
 
 # As the cache weighs them (twice what usual tokens really take), so that 10 000 tokens of 0.9 KB fit: about 30 MB.
 _TOKEN_CACHE_BYTES = 80 * 1024 * 1024
-_BLUEPRINTS = (index, whoami, me, health, metadata, problem_pages)
+_BLUEPRINTS = (index, whoami, me, deletion, health, metadata, problem_pages)
 
 
 class Application(Flask):
@@ -60,7 +74,10 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # NOTE: werkzeug would answer `/v1//me` with a redirect to an address made from the Host field: a 404 is honest.
     app.url_map.merge_slashes = False
-    parts = _parts(settings)
+    nonces = None
+    if settings.dpop_nonce == "required" and settings.dpop_nonce_key is not None:
+        nonces = Nonces(settings.dpop_nonce_key.encode())
+    parts = _parts(settings, nonces)
     app.extensions["postern"] = parts
     api = openapi.make_api(app)
     for room in _BLUEPRINTS:
@@ -68,17 +85,35 @@ def create_app(settings: Settings) -> Flask:
     metadata.install_at_path(app, settings.public_url)
     policies = policy.policies_of(app, SCOPES, settings)
     request_log.install(app)
-    auth.install(app, parts.verifier, policies, settings.max_token_bytes)
+    auth.install(app, parts.verifier, policies, settings, nonces)
     problems.install(app)
     app.extensions["openapi"] = openapi.document(api, app, policies, settings)
     app.cli.add_command(db_group(settings.database_url))
+    app.cli.add_command(doctor_command(settings))
+    app.cli.add_command(explain_token_command(Explained(app, settings, _token_policy(settings), policies, ACTIONS)))
+    app.cli.add_command(purge_command(settings.database_url))
+    app.cli.add_command(revoke_group(Revocations(parts.database), settings))
     return app
 
 
-def _parts(settings: Settings) -> Runtime:
+def _parts(settings: Settings, nonces: Nonces | None) -> Runtime:
     sources = {issuer: _key_source(issuer, settings) for issuer in settings.tenant_issuers}
     cache = TokenCache(settings.token_cache_size, _TOKEN_CACHE_BYTES)
-    token_policy = TokenPolicy(
+    denylist = DenylistWatch(Revocations.for_watch(settings.database_url))
+    database = Database(settings.database_url)
+    verifier = Verifier(
+        _token_policy(settings),
+        sources,
+        cache,
+        denylist=denylist,
+        proofs=None if settings.dpop_mode == "off" else DpopProofs(_proof_store(settings, database), nonces),
+        proof_required=settings.dpop_mode == "required",
+    )
+    return Runtime(settings, database, sources, verifier, denylist)
+
+
+def _token_policy(settings: Settings) -> TokenPolicy:
+    return TokenPolicy(
         issuers=settings.tenant_issuers,
         audiences=frozenset(settings.api_audiences),
         algorithms=settings.token_algorithms,
@@ -89,7 +124,13 @@ def _parts(settings: Settings) -> Runtime:
         acr_claim=settings.acr_claim,
         auth_time_claim=settings.auth_time_claim,
     )
-    return Runtime(settings, Database(settings.database_url), sources, Verifier(token_policy, sources, cache))
+
+
+def _proof_store(settings: Settings, database: Database) -> ProofStore:
+    """Hosts share the database anyway; SHARED_STORE_URL takes the writes of each request off it (P2)."""
+    if settings.shared_store_url is not None:
+        return ValkeyProofStore(settings.shared_store_url)
+    return DatabaseProofStore(database)
 
 
 def _key_source(issuer: str, settings: Settings) -> KeySource:
@@ -108,4 +149,8 @@ def _key_source(issuer: str, settings: Settings) -> KeySource:
         cooldown_seconds=settings.jwks_cooldown_seconds,
         wait_seconds=settings.jwks_timeout_seconds,
     )
-    return CachedKeySource(issuer, download, lifetimes)
+    copy = None
+    if settings.jwks_snapshot_dir is not None:
+        file = KeySnapshot(Path(settings.jwks_snapshot_dir), issuer, settings.token_algorithms)
+        copy = SnapshotKeeper(file)
+    return CachedKeySource(issuer, download, lifetimes, copy=copy)

@@ -9,7 +9,7 @@ Not     a gate: a shared machine's figures must not stop anyone
 import argparse
 import sys
 
-from benchmarks import in_process, report, rounds
+from benchmarks import denylist, in_process, possession, report, rounds
 from benchmarks.credentials import credentials
 from benchmarks.servers import ROOT
 
@@ -31,7 +31,11 @@ def main() -> int:
     tell("tokens")
     found = credentials(directory, _TOKENS)
     tell("in process")
-    core = in_process.measure(found, _CORE_ROUNDS, _CORE_TOKENS)
+    core = report.Core(
+        tokens=in_process.measure(found, _CORE_ROUNDS, _CORE_TOKENS),
+        denylist=denylist.measure(found, _CORE_ROUNDS, _CORE_TOKENS),
+        possession=possession.measure(directory, _CORE_ROUNDS, _CORE_TOKENS),
+    )
     tell("servers")
     count = _QUICK_REQUESTS if options.quick else _REQUESTS_PER_ROUND
     measured = rounds.measure(found, directory, options.rounds, count, tell)

@@ -8,6 +8,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+from config.connection import MAX_FIELD_BYTES
 from config.settings import Settings
 
 _settings = Settings.from_env_or_exit()
@@ -20,8 +21,8 @@ threads = _settings.web_threads
 # A worker opens its own database and key fetches; nothing may be shared by accident (K9).
 preload_app = False
 
-# T4: a token of 16 KiB must reach the app, which answers in JSON; gunicorn's own answer to a long field is HTML.
-limit_request_field_size = 65_536
+# `flask doctor` holds MAX_TOKEN_BYTES against it.
+limit_request_field_size = MAX_FIELD_BYTES
 limit_request_line = 8190
 # No field of a client steers anything: no SCRIPT_NAME, no scheme. Apps use PUBLIC_URL, whatever a proxy says.
 forwarded_allow_ips = ""

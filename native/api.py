@@ -103,10 +103,9 @@ class Api:
         raise self._refusal(problem)
 
     def _refusal(self, problem: Problem) -> NativeError:
-        command = self._session.login_settings().command
+        command, held = self._session.login_settings().command, self._session.tokens().scope
         match problem.action:
             case "request_scope":
-                held = self._session.tokens().scope
                 # The whole list: an issuer grants what this login asks for, not what an earlier one did.
                 scopes = dict.fromkeys((*IDENTITY_SCOPES, *held, *problem.scope))
                 missing = " ".join(scope for scope in problem.scope if scope not in held) or " ".join(problem.scope)
@@ -118,7 +117,9 @@ class Api:
                 age = None if problem.max_age_seconds is None else str(problem.max_age_seconds)
                 return StepUpNeeded(
                     f"This needs a more recent or a stronger login. {problem}",
-                    command("login", max_age=age, acr=problem.acr),
+                    command(
+                        "login", max_age=age, acr=problem.acr, scope=" ".join(dict.fromkeys((*IDENTITY_SCOPES, *held)))
+                    ),
                 )
             case "refresh" | "reauthenticate" | "send_token":
                 return LoginNeeded(f"The API does not accept this session. {problem}", command("login"))

@@ -11,7 +11,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("shared-machine")
 
-pytest_plugins = ["tests.support.databases"]
+pytest_plugins = ["tests.support.databases", "tests.support.valkey"]
 
 
 @pytest.fixture(autouse=True)

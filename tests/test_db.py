@@ -43,7 +43,7 @@ def seq_of_ada(database: Database) -> int:
 def test_transact_when_work_ends_then_it_is_committed(database):
     make_ada(database)
     with database.read() as session:
-        assert find(session, ADA) is not None
+        assert find(session, ADA, NOW) is not None
 
 
 def test_transact_when_work_raises_then_nothing_of_it_stays(database):
@@ -54,7 +54,7 @@ def test_transact_when_work_raises_then_nothing_of_it_stays(database):
     with pytest.raises(LookupError):
         database.transact(work)
     with database.read() as session:
-        assert find(session, ADA) is None
+        assert find(session, ADA, NOW) is None
 
 
 def test_read_when_it_writes_then_it_fails_and_is_not_called_an_outage(database):
@@ -69,7 +69,7 @@ def test_read_when_another_commits_meanwhile_then_both_statements_see_one_snapsh
     make_ada(database)
     with database.read() as session:
         before = session.scalars(text("SELECT seq FROM accounts")).one()
-        database.transact(lambda other: lock(other, ADA))
+        database.transact(lambda other: lock(other, ADA, NOW))
         assert session.scalars(text("SELECT seq FROM accounts")).one() == before
     assert seq_of_ada(database) == before + 1
 
@@ -77,10 +77,10 @@ def test_read_when_another_commits_meanwhile_then_both_statements_see_one_snapsh
 def test_transact_when_another_writer_holds_the_user_then_busy_after_the_time_out(database, impatient):
     make_ada(database)
     with database.engine.connect() as connection, Session(connection) as session:
-        lock(session, ADA)
+        lock(session, ADA, NOW)
         with pytest.raises(DatabaseBusy):
-            impatient.transact(lambda other: lock(other, ADA))
-    impatient.transact(lambda other: lock(other, ADA))
+            impatient.transact(lambda other: lock(other, ADA, NOW))
+    impatient.transact(lambda other: lock(other, ADA, NOW))
 
 
 def test_transact_when_it_begins_then_sqlite_has_its_write_lock_already(sqlite_url):
@@ -217,7 +217,7 @@ def test_postgresql_when_the_slip_is_ours_then_a_programming_error(postgresql_ur
 def test_read_when_the_schema_is_missing_then_unavailable_and_the_command_is_named(database_url):
     database = Database(database_url)
     with pytest.raises(DatabaseUnavailable, match="flask --app wsgi db upgrade"), database.read() as session:
-        find(session, ADA)
+        find(session, ADA, NOW)
     database.dispose()
 
 

@@ -15,8 +15,12 @@ verifier       joins header, keys, signature, claims and cache
 jwks           a key set's document → the keys that may verify
 discovery      an issuer's metadata → the address of its keys
 key_source     where the verifier gets keys from; keys from a file
-key_cache      one issuer's keys, kept fresh, served on through an outage
+key_cache      one issuer's keys: who gets one, who must wait, who is refused
+key_holder     the last good set of them, and one fetch at a time to replace it
 key_download   one fetch of them, under one deadline
+refresher      the thread that keeps them fresh
+key_snapshot   the copy of them on disk
+snapshot_keeper  when that copy is read and written
 lifetimes      how long they count, and how long to wait after a failure
 unknown_keys   when an unknown `kid` may cost a fetch
 

@@ -6,6 +6,8 @@ Gives   AccessToken, frozen; scopes is a frozenset[str], never None
 Raises  InvalidToken(reason) and nothing else, whatever the claims contain; the first fault in the order of §2 names it
 Not     typ and alg (header.py), signature (verifier.py), scopes (scopes.py), revocation
 Source  RFC 9068 §2.2, §4; RFC 7519 §4.1; RFC 8725 §3.11; docs/contracts/tokens.md T14 to T19
+
+The steps of `check` are public because `flask explain-token` asks them one by one, each as the API itself does.
 """
 
 import re
@@ -33,6 +35,7 @@ _ACCESS_WORDS: Final = frozenset(
     {"access", "access_token", "bearer", "dpop", "jwt", "at+jwt", "urn:ietf:params:oauth:token-type:access_token"}
 )
 _ID_WORDS: Final = frozenset({"id", "id_token"})
+_PROFILE_CLAIMS: Final = frozenset({"client_id", "iat", "jti"})
 # A SHA-256 in base64url (RFC 7638 §3, RFC 9449 §6.1).
 _JKT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
@@ -87,34 +90,34 @@ def check(  # noqa: PLR0913 - what the header says stands beside the claims, eac
     `signing_input` names a token that has no `jti` (T24): of an ECDSA token anyone can make a second signature.
     """
     issuer = issuer_of(claims, policy)
-    _refuse_other_tokens(claims, policy, typ)
-    audience = _audience(claims, policy)
-    expires_at, issued_at = _times(claims, policy, now)
-    subject = _required(claims, "sub")
-    scopes = _scopes(claims, policy)
-    permissions = frozenset(_strings(claims.get("permissions", [])))
-    client_id = _client_id(claims)
-    jti = _text(claims, "jti")
-    if policy.profile == "rfc9068" and ("client_id" not in claims or issued_at is None or jti is None):
-        raise InvalidToken(Reason.MISSING_CLAIM)
-    cnf = claims.get("cnf")
+    refuse_other_tokens(claims, policy, typ)
+    audience = audience_of(claims, policy)
+    expires_at, issued_at = times_of(claims, policy, now)
+    subject = required_text(claims, "sub")
+    scopes = scopes_of(claims, policy)
+    permissions = frozenset(strings_of(claims.get("permissions", [])))
+    client_id = client_id_of(claims)
+    jti = text_of(claims, "jti")
+    if policy.profile == "rfc9068":
+        require_profile(claims)
     return AccessToken(
         issuer=issuer,
         subject=subject,
         client_id=client_id,
-        kind=_kind(claims, subject, client_id),
+        kind=kind_of(claims, subject, client_id),
         scopes=scopes,
         permissions=permissions,
         audience=audience,
         expires_at=expires_at,
         issued_at=issued_at,
-        org_id=_text(claims, "org_id"),
+        org_id=text_of(claims, "org_id"),
         jti=jti,
-        auth_time=_number(claims, _name(claims, policy.auth_time_claim, "auth_time")),
-        acr=_text(claims, _name(claims, policy.acr_claim, "acr")),
-        amr=_strings(claims.get("amr", [])),
-        cnf=cnf,
-        bound_to=None if cnf is None else _thumbprint(cnf),
+        auth_time=number_of(claims, name_of(claims, policy.auth_time_claim, "auth_time")),
+        acr=text_of(claims, name_of(claims, policy.acr_claim, "acr")),
+        amr=strings_of(claims.get("amr", [])),
+        cnf=claims.get("cnf"),
+        # NOTE: null is no absence. What cannot be understood must not make a bound token a plain one (T19).
+        bound_to=thumbprint_of(claims["cnf"]) if "cnf" in claims else None,
         token_id=jti or f"sha256:{sha256(signing_input).hexdigest()}",
         key_id=kid,
         claims=MappingProxyType(dict(claims)),
@@ -137,7 +140,7 @@ def refuse_expired(expires_at: float, policy: TokenPolicy, now: float) -> None:
         raise InvalidToken(Reason.TOKEN_EXPIRED)
 
 
-def _refuse_other_tokens(claims: Mapping[str, Any], policy: TokenPolicy, typ: str | None) -> None:
+def refuse_other_tokens(claims: Mapping[str, Any], policy: TokenPolicy, typ: str | None) -> None:
     """Refuse what the tenant signed for another purpose (T17).
 
     What a token says of itself comes first: a logout token has `sid` and a refresh token may have `nonce`, and neither
@@ -163,27 +166,28 @@ def _refuse_other_tokens(claims: Mapping[str, Any], policy: TokenPolicy, typ: st
         raise InvalidToken(Reason.ID_TOKEN_USED)
 
 
-def _audience(claims: Mapping[str, Any], policy: TokenPolicy) -> tuple[str, ...]:
+def audience_of(claims: Mapping[str, Any], policy: TokenPolicy) -> tuple[str, ...]:
+    """Return `aud` as a tuple, if it names this API."""
     if "aud" not in claims:
         raise InvalidToken(Reason.MISSING_CLAIM)
     value = claims["aud"]
-    audience = (value,) if type(value) is str else _strings(value)
+    audience = (value,) if type(value) is str else strings_of(value)
     if policy.audiences.isdisjoint(audience):
         raise InvalidToken(Reason.WRONG_AUDIENCE)
     return audience
 
 
-def _times(claims: Mapping[str, Any], policy: TokenPolicy, now: float) -> tuple[int | float, int | None]:
+def times_of(claims: Mapping[str, Any], policy: TokenPolicy, now: float) -> tuple[int | float, int | None]:
     """Check `exp`, then `nbf`, then `iat`; give (exp, iat in whole seconds)."""
-    expires_at = _number(claims, "exp")
+    expires_at = number_of(claims, "exp")
     if expires_at is None:
         raise InvalidToken(Reason.MISSING_CLAIM)
     refuse_expired(expires_at, policy, now)
     latest = now + policy.clock_skew_seconds
-    not_before = _number(claims, "nbf")
+    not_before = number_of(claims, "nbf")
     if not_before is not None and not_before > latest:
         raise InvalidToken(Reason.TOKEN_NOT_YET_VALID)
-    issued_at = _number(claims, "iat")
+    issued_at = number_of(claims, "iat")
     if issued_at is None:
         return expires_at, None
     if issued_at > latest:
@@ -191,30 +195,33 @@ def _times(claims: Mapping[str, Any], policy: TokenPolicy, now: float) -> tuple[
     return expires_at, int(issued_at)
 
 
-def _scopes(claims: Mapping[str, Any], policy: TokenPolicy) -> frozenset[str]:
+def scopes_of(claims: Mapping[str, Any], policy: TokenPolicy) -> frozenset[str]:
+    """Return the scopes, none if the claim is absent (T16)."""
     value = claims.get(policy.scope_claim, "")
     if type(value) is str:
         # Only the space separates: str.split() would also cut at a tab or a no-break space.
         return frozenset(word for word in value.split(" ") if word)
     if policy.scope_claim == "scope":
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
-    return frozenset(_strings(value))
+    return frozenset(strings_of(value))
 
 
-def _client_id(claims: Mapping[str, Any]) -> str | None:
-    client_id, azp = _text(claims, "client_id"), _text(claims, "azp")
+def client_id_of(claims: Mapping[str, Any]) -> str | None:
+    """Return the app, by whichever of its two names the tenant says it; both and different is a refusal (T18)."""
+    client_id, azp = text_of(claims, "client_id"), text_of(claims, "azp")
     if client_id is not None and azp is not None and client_id != azp:
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
     return azp if client_id is None else client_id
 
 
-def _kind(claims: Mapping[str, Any], subject: str, client_id: str | None) -> Kind:
+def kind_of(claims: Mapping[str, Any], subject: str, client_id: str | None) -> Kind:
+    """Tell for whom the token speaks (T18)."""
     if claims.get("gty") == "client-credentials" or subject.endswith("@clients") or subject == client_id:
         return "client"
     return "anonymous" if subject.startswith("anon@") else "user"
 
 
-def _thumbprint(cnf: Any) -> str:
+def thumbprint_of(cnf: Any) -> str:
     """Return the one confirmation that this API can check (RFC 9449 §6.1); any other, or one beside it, is refused."""
     jkt = cnf.get("jkt") if type(cnf) is dict and len(cnf) == 1 else None
     if type(jkt) is not str or _JKT.fullmatch(jkt) is None:
@@ -223,18 +230,26 @@ def _thumbprint(cnf: Any) -> str:
     return jkt
 
 
-def _name(claims: Mapping[str, Any], configured: str | None, standard: str) -> str:
+def require_profile(claims: Mapping[str, Any]) -> None:
+    """Demand what RFC 9068 §2.2 demands beyond T15."""
+    if not claims.keys() >= _PROFILE_CLAIMS:
+        raise InvalidToken(Reason.MISSING_CLAIM)
+
+
+def name_of(claims: Mapping[str, Any], configured: str | None, standard: str) -> str:
+    """Return the configured name of a claim where the token has it, else the standard one (T23)."""
     return configured if configured is not None and configured in claims else standard
 
 
-def _required(claims: Mapping[str, Any], name: str) -> str:
-    value = _text(claims, name)
+def required_text(claims: Mapping[str, Any], name: str) -> str:
+    """Return a name of something that must be there."""
+    value = text_of(claims, name)
     if value is None:
         raise InvalidToken(Reason.MISSING_CLAIM)
     return value
 
 
-def _text(claims: Mapping[str, Any], name: str) -> str | None:
+def text_of(claims: Mapping[str, Any], name: str) -> str | None:
     """Return a name of something, None if absent: it will be a database key or stand in a log, so no control in it."""
     if name not in claims:
         return None
@@ -246,7 +261,7 @@ def _text(claims: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _number(claims: Mapping[str, Any], name: str) -> int | float | None:
+def number_of(claims: Mapping[str, Any], name: str) -> int | float | None:
     """Return a time, None if absent; True is an int to Python and no number here, NaN fails every comparison."""
     if name not in claims:
         return None
@@ -257,7 +272,8 @@ def _number(claims: Mapping[str, Any], name: str) -> int | float | None:
     return number
 
 
-def _strings(value: Any) -> tuple[str, ...]:
+def strings_of(value: Any) -> tuple[str, ...]:
+    """Return an array of strings as a tuple."""
     if type(value) is not list or not all(type(entry) is str for entry in value):
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
     return tuple(value)

@@ -50,8 +50,7 @@ def discover(
 ) -> Metadata:
     """Fetch and check the issuer's discovery document."""
     response = fetch.get(
-        # NOTE one slash, as the specification says: Authlib's get_well_known_url would take them all.
-        issuer.removesuffix("/") + _PATH,
+        document_url(issuer),
         timeout_seconds=timeout_seconds,
         connect_timeout_seconds=connect_timeout_seconds,
         accepted_types=("application/json",),
@@ -59,6 +58,12 @@ def discover(
     if response.status != _OK:
         raise DiscoveryRejected("discovery_status", f"status {response.status}")
     return read(response.body, issuer, allowed_origins)
+
+
+def document_url(issuer: str) -> str:
+    """Return where the issuer's document stands (K1)."""
+    # NOTE one slash, as the specification says: Authlib's get_well_known_url would take them all.
+    return issuer.removesuffix("/") + _PATH
 
 
 def read(document: bytes, issuer: str, allowed_origins: Collection[str] = ()) -> Metadata:

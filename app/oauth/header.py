@@ -23,7 +23,7 @@ _MAX_KID_LENGTH: Final = 200
 
 _TYPES: Final = {"jwt": "jwt", "at+jwt": "at+jwt", "application/at+jwt": "at+jwt"}
 # `crit` and `b64` change what a signature means, `zip` what it covers; this API understands no extension.
-_EXTENSIONS: Final = frozenset({"crit", "b64", "zip"})
+EXTENSIONS: Final = frozenset({"crit", "b64", "zip"})
 
 # The standard alphabet's own `+`, `/` and `=` become something that no decoder takes.
 _TO_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/???")
@@ -61,7 +61,7 @@ class Judged:
 def judge(segment: bytes, policy: TokenPolicy) -> Judged:
     """Decode and check one header segment: a pure function of its bytes, so that who calls it may remember it."""
     try:
-        members = parse_object(_decoded(segment))
+        members = parse_object(decoded(segment))
     except ValueError:
         raise InvalidToken(Reason.MALFORMED_TOKEN) from None
     return Judged(alg=_algorithm(members, policy), typ=_type(members, policy), kid=_key_id(members))
@@ -85,7 +85,7 @@ def parse(token: str, policy: TokenPolicy, judged: Callable[[bytes], Judged] | N
     if len(segments) != _JWS_SEGMENTS:
         raise InvalidToken(_reason_for_shape(segments))
     try:
-        payload, signature = _decoded(segments[1]), _decoded(segments[2])
+        payload, signature = decoded(segments[1]), decoded(segments[2])
     except ValueError:
         raise InvalidToken(Reason.MALFORMED_TOKEN) from None
     found = judge(segments[0], policy) if judged is None else judged(segments[0])
@@ -105,14 +105,14 @@ def _reason_for_shape(segments: list[bytes]) -> Reason:
     if len(segments) != _JWE_SEGMENTS:
         return Reason.MALFORMED_TOKEN
     try:
-        members = parse_object(_decoded(segments[0]))
+        members = parse_object(decoded(segments[0]))
     except ValueError:
         return Reason.ENCRYPTED_TOKEN
     # What Auth0 issues when the app asked for no audience: encrypted for the tenant's own use.
     return Reason.OPAQUE_TOKEN if members.get("alg") == "dir" else Reason.ENCRYPTED_TOKEN
 
 
-def _decoded(segment: bytes) -> bytes:
+def decoded(segment: bytes) -> bytes:
     """Decode strict base64url: each content has exactly one spelling, so nobody can respell a signed token."""
     remainder = len(segment) % 4
     if not segment or segment[-1] not in _LAST_CHARACTERS[remainder]:
@@ -141,7 +141,7 @@ def _type(members: dict[str, Any], policy: TokenPolicy) -> str | None:
 
 
 def _key_id(members: dict[str, Any]) -> str | None:
-    if not _EXTENSIONS.isdisjoint(members):
+    if not EXTENSIONS.isdisjoint(members):
         raise InvalidToken(Reason.MALFORMED_TOKEN)
     if "kid" not in members:
         return None

@@ -1,8 +1,10 @@
-"""Read a key set (JWKS) into keys that can verify, and leave the odd ones out.
+"""Read a key set (JWKS) into keys that can verify, and leave the odd ones out; or one key, which must not be odd.
 
 Takes   document: bytes, as the issuer published them;  algorithms: the names this API accepts
+        for a DPoP proof: one JWK, from anyone
 Gives   KeySet, frozen, of VerificationKey; an odd key is skipped and counted, it never spoils the set
 Raises  KeySetRejected(why) for a document that cannot replace a good set: oversized, malformed, keyless
+        KeyRefused for one JWK that is odd
 Not     fetching (key_download.py), keeping (key_cache.py), choosing an issuer, claims (claims.py)
 Source  RFC 7517 §4, §5; RFC 7518 §3, §6; RFC 7638; RFC 8037; RFC 8725 §3.1, §3.5
 """
@@ -24,6 +26,8 @@ MAX_KID_LENGTH = 200
 MIN_RSA_BITS = 2048
 # NOTE OpenSSL refuses far larger ones only at the verification; a giant modulus would make every request slow.
 MAX_RSA_BITS = 8192
+# A proof's key is anyone's choice, and each of its signatures is paid for here.
+MAX_RSA_BITS_OF_PROOFS = 4096
 MIN_RSA_EXPONENT = 3
 MAX_RSA_EXPONENT_BITS = 64
 
@@ -56,6 +60,14 @@ class KeySetRejected(Exception):  # noqa: N818 - named by what happened to the d
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.why = why
+
+
+class KeyRefused(Exception):  # noqa: N818 - named by what happened to the key
+    """One JWK is no public key for its algorithm; `is_private`: it holds what must never leave its owner."""
+
+    def __init__(self, *, is_private: bool) -> None:
+        super().__init__("private" if is_private else "odd")
+        self.is_private = is_private
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,6 +140,17 @@ def parse_key_set(document: bytes, algorithms: Iterable[str]) -> KeySet:
     )
 
 
+def read_public_key(jwk: Any, alg: str) -> VerificationKey:
+    """Return the key of one JWK, usable for this algorithm alone; refuse an odd one, whatever it holds."""
+    try:
+        key = _read(jwk, frozenset({alg}), MAX_RSA_BITS_OF_PROOFS)
+    except _Odd as odd:
+        raise KeyRefused(is_private=odd.why == "private") from None
+    except Exception:  # noqa: BLE001 - whatever a library makes of an odd key, it is the sender's fault and no 500
+        raise KeyRefused(is_private=False) from None
+    return key
+
+
 class _Odd(Exception):  # noqa: N818 - not an error: the reason why one key is left out
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -149,7 +172,7 @@ def _members(document: bytes) -> list[Any]:
     return members
 
 
-def _read(jwk: Any, allowed: frozenset[str]) -> VerificationKey:
+def _read(jwk: Any, allowed: frozenset[str], max_rsa_bits: int = MAX_RSA_BITS) -> VerificationKey:
     if not isinstance(jwk, dict):
         raise _Odd("malformed")
     kid = jwk.get("kid")
@@ -165,7 +188,8 @@ def _read(jwk: Any, allowed: frozenset[str]) -> VerificationKey:
         raise _Odd("algorithm")
     name = min(usable)
     public_key = PyJWK(jwk, algorithm=name).key
-    signature_bytes = _rsa_bytes(public_key) if jwk["kty"] == "RSA" else _BY_CURVE[jwk["kty"], jwk["crv"]][1]
+    is_rsa = jwk["kty"] == "RSA"
+    signature_bytes = _rsa_bytes(public_key, max_rsa_bits) if is_rsa else _BY_CURVE[jwk["kty"], jwk["crv"]][1]
     return VerificationKey(
         kid=kid,
         algorithms=usable,
@@ -202,9 +226,9 @@ def _fitting(jwk: dict[str, Any]) -> frozenset[str]:
     return frozenset({of_curve[0]})
 
 
-def _rsa_bytes(public_key: Any) -> int:
+def _rsa_bytes(public_key: Any, max_bits: int = MAX_RSA_BITS) -> int:
     numbers = public_key.public_numbers()
-    if not MIN_RSA_BITS <= numbers.n.bit_length() <= MAX_RSA_BITS:
+    if not MIN_RSA_BITS <= numbers.n.bit_length() <= max_bits:
         raise _Odd("rsa_size")
     # cryptography refuses e < 3 and an even e today; the contract names them, so it is written out.
     if numbers.e < MIN_RSA_EXPONENT or numbers.e % 2 == 0 or numbers.e.bit_length() > MAX_RSA_EXPONENT_BITS:

@@ -1,7 +1,7 @@
 """Fetch one issuer's keys once: discovery, then the key set, under one deadline.
 
 Takes   issuer, the algorithms this API accepts, the origins that may hold keys, the bounds
-Gives   Download: the usable keys, how long the issuer says they keep, its userinfo address
+Gives   Download: the usable keys, how long the issuer says they keep, its userinfo address, the document itself
 Raises  DownloadFailed(why) and nothing else that an issuer could cause
 Not     keeping, refreshing, backing off (key_cache.py); odd keys (jwks.py); redirects: 3xx is a failure like 500
 Source  OpenID Connect Discovery 1.0 §4; RFC 7517 §5, §8.5.1; RFC 9111 §5.2.2; docs/contracts/tokens.md K1, K2, K4
@@ -9,7 +9,7 @@ Source  OpenID Connect Discovery 1.0 §4; RFC 7517 §5, §8.5.1; RFC 9111 §5.2.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.request import parse_http_list
 
 from app import fetch
@@ -37,6 +37,8 @@ class Download:
     max_age_seconds: int | None
     """What Cache-Control says; None where it says nothing."""
     userinfo_endpoint: str | None
+    document: bytes = field(repr=False)
+    """The key set as the issuer published it: what is kept on disk is read by tomorrow's rules, not by today's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class KeyDownload:
             keys=parse_key_set(response.body, self.algorithms),
             max_age_seconds=max_age_seconds(response.headers.get("cache-control", "")),
             userinfo_endpoint=metadata.userinfo_endpoint,
+            document=response.body,
         )
 
 

@@ -1,12 +1,15 @@
 """Where the verifier gets an issuer's keys from, and the source that never fetches.
 
 Takes   kid and alg of a token's header
-Gives   KeySource: the Protocol; KeyState: what /readyz and the logs say of one; StaticKeySource: keys from a file
+Gives   KeySource: the Protocol; KeyState: what /readyz and the logs say of one; StaticKeySource: keys from a file;
+        start_all(): several, side by side
 Raises  InvalidToken(UNKNOWN_KEY) if the issuer has no such key, KeysUnavailable if we cannot know
 Not     fetching and keeping (key_cache.py), parsing (jwks.py), signatures (verifier.py)
 Source  docs/contracts/tokens.md T27, K1, K10
 """
 
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +38,10 @@ class KeyState:
     """Attempts so far in this process."""
     failures: int
     """Attempts that failed since the last success."""
+    from_snapshot: bool = False
+    """What is held comes from the copy on disk (K8): no fetch has succeeded in this process yet."""
+    snapshot_age_seconds: float | None = None
+    """How old the copy on disk is, as this process has last read or written it; None without one."""
 
 
 class KeySource(Protocol):
@@ -68,6 +75,13 @@ class KeySource(Protocol):
     def userinfo_endpoint(self) -> str | None:
         """Return the issuer's userinfo address, if discovery has told one of the issuer's own origin."""
         ...
+
+
+def start_all(sources: Collection[KeySource]) -> None:
+    """Start them side by side: two names of a tenant that is down must not delay a worker one after the other."""
+    with ThreadPoolExecutor(max(1, len(sources)), thread_name_prefix="postern-start") as threads:
+        for started in [threads.submit(source.start) for source in sources]:
+            started.result()
 
 
 class StaticKeySource:

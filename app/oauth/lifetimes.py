@@ -27,6 +27,7 @@ class HeldKeys:
     begun_at: float
     fresh_until: float
     usable_until: float
+    from_snapshot: bool = False
 
     def refresh_at(self, jitter: float) -> float:
         """Return when 75..85 % of the freshness are over: workers started together shall not come together for ever."""
@@ -49,7 +50,7 @@ class Lifetimes:
         stated = _TTL_WITHOUT_MAX_AGE_SECONDS if max_age_seconds is None else float(max_age_seconds)
         return min(max(stated, self.min_ttl_seconds), self.max_ttl_seconds)
 
-    def hold(self, download: Download, begun_at: float) -> HeldKeys:
+    def hold(self, download: Download, begun_at: float, *, from_snapshot: bool = False) -> HeldKeys:
         """Return the set with its ends, counted from the moment its fetch began: it cannot be younger."""
         fresh_until = begun_at + self.ttl_seconds(download.max_age_seconds)
         return HeldKeys(
@@ -58,6 +59,7 @@ class Lifetimes:
             begun_at=begun_at,
             fresh_until=fresh_until,
             usable_until=fresh_until + self.max_stale_seconds,
+            from_snapshot=from_snapshot,
         )
 
 

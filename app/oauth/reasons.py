@@ -63,7 +63,7 @@ class Reason(Enum):
         "invalid_request",
         Action.FIX_CLIENT,
         "The Authorization header is malformed",
-        "Send one Authorization header that holds the word Bearer, a space and one access token, and nothing else.",
+        "Send one Authorization header that holds Bearer (or DPoP), a space and one access token, and nothing else.",
     )
     TOKEN_TOO_LARGE = (
         "token_too_large",

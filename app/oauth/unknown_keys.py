@@ -8,6 +8,7 @@ Source  docs/contracts/tokens.md K7, T27
 """
 
 from collections import OrderedDict, deque
+from hashlib import sha256
 
 _MINUTE_SECONDS = 60.0
 
@@ -20,26 +21,30 @@ class UnknownKeys:
     The budget is spent evenly: after a fetch in vain the next one waits for one step (60 s / 6), so that somebody
     who keeps making up names can hold up a real rotation for one step at most, not for the rest of the minute.
     A fetch that found what it was made for asks for no such wait.
+
+    The memory must outlast a step of a flood. A name that is forgotten before the next fetch is new again when its
+    app comes back, and would be told 503 for as long as the flood lasts. So it holds what one worker can refuse in
+    more than that time, as digests: 6 MB when full, and nothing without a flood.
     """
 
-    def __init__(self, *, max_entries: int = 128, remember_seconds: float = 60.0, fetches_per_minute: int = 6) -> None:
+    def __init__(
+        self, *, max_entries: int = 32_768, remember_seconds: float = 60.0, fetches_per_minute: int = 6
+    ) -> None:
         self._max_entries = max_entries
         self._remember_seconds = remember_seconds
-        self._first_seen: OrderedDict[Name, float] = OrderedDict()
+        self._first_seen: OrderedDict[bytes, float] = OrderedDict()
         self._step_seconds = _MINUTE_SECONDS / fetches_per_minute
         self._fetched_at: deque[float] = deque(maxlen=fetches_per_minute)
         self._next_at = float("-inf")
 
     def first_seen(self, name: Name, now: float) -> float:
         """Remember the name, and return since when it is known to be asked for."""
-        seen = self._first_seen.get(name)
-        if seen is None or now - seen >= self._remember_seconds:
-            # NOTE forgetting is safe, it only makes the name new again: a refusal needs a fetch that is younger
-            # than this moment, never an entry of this memory.
-            self._first_seen.pop(name, None)
-            self._first_seen[name] = seen = now
-            if len(self._first_seen) > self._max_entries:
-                self._first_seen.popitem(last=False)
+        self._forget_before(now - self._remember_seconds)
+        # NOTE forgetting is safe, it only makes the name new again: a refusal needs a fetch that is younger
+        # than this moment, never an entry of this memory.
+        seen = self._first_seen.setdefault(_digest(name), now)
+        if len(self._first_seen) > self._max_entries:
+            self._first_seen.popitem(last=False)
         return seen
 
     def wait_seconds(self, now: float) -> float:
@@ -56,8 +61,18 @@ class UnknownKeys:
 
     def found(self, name: Name) -> None:
         """Note that the fetch has brought the name: it was no invention."""
-        self._first_seen.pop(name, None)
+        self._first_seen.pop(_digest(name), None)
         self._next_at = float("-inf")
 
     def __len__(self) -> int:
         return len(self._first_seen)
+
+    def _forget_before(self, moment: float) -> None:
+        # The oldest stand in front: an entry's time never changes, and only what is new is added, at the end.
+        while self._first_seen and next(iter(self._first_seen.values())) <= moment:
+            self._first_seen.popitem(last=False)
+
+
+def _digest(name: Name) -> bytes:
+    """Sixteen bytes for a name of up to two hundred; nobody finds two names with one digest (2^64 tries)."""
+    return sha256(repr(name).encode("utf-8", "surrogatepass")).digest()[:16]

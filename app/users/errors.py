@@ -4,10 +4,11 @@ Takes   pointers and sentences that hold no value of the caller's
 Gives   exceptions with stable names
 Raises  nothing
 Not     the database's own faults (app/db.py)
-Source  docs/contracts/user-data.md §4, U12, U14; RFC 6901
+Source  docs/contracts/user-data.md §4, U12, U14, U16; RFC 6901
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypedDict
 
 
@@ -45,6 +46,23 @@ class ValidationFailed(UsersError):  # noqa: N818 - the name of the problem code
 
 class AccountMissing(UsersError):  # noqa: N818 - says what is the case
     """There is no account yet: `profiles.observe` makes it, in the same transaction if need be."""
+
+
+class AccountExists(UsersError):  # noqa: N818 - says what is the case
+    """A new account was asked for, and there is one."""
+
+
+class AccountDeleted(UsersError):  # noqa: N818 - the name of the problem code
+    """The account was erased, or is due to be: only the user's own wish makes a new one (U16)."""
+
+
+class AccountDeletionScheduled(UsersError):  # noqa: N818 - the name of the problem code
+    """The account is in the grace before its deletion: its data are not to be had until that is cancelled (U16)."""
+
+    def __init__(self, requested_at: datetime, purge_at: datetime) -> None:
+        super().__init__("deletion scheduled")
+        self.requested_at = requested_at
+        self.purge_at = purge_at
 
 
 class UnusableIdentity(UsersError, ValueError):  # noqa: N818 - says what is the case

@@ -1,21 +1,23 @@
 """The tables of the user domain, as SQLAlchemy sees them; the migrations say the same in DDL.
 
 Takes   nothing
-Gives   Account
+Gives   Account, Erasure; the words of an account's state
 Raises  nothing
 Not     rules: who may change what (validation.py), in which order (account.py)
-Source  docs/contracts/user-data.md §7, U11, U13
+Source  docs/contracts/user-data.md §7, U11, U13, U16
 """
 
 from datetime import datetime
 
-from sqlalchemy import CHAR, BigInteger, Boolean, Integer, String, Text
+from sqlalchemy import CHAR, BigInteger, Boolean, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, UtcDateTime
 from app.users.validation import MAX_LENGTHS
 
 ACTIVE = "active"
+SCHEDULED = "scheduled"
+_IS_SCHEDULED = text("purge_at IS NOT NULL")
 
 
 class Account(Base):
@@ -26,7 +28,11 @@ class Account(Base):
 
     __tablename__ = "accounts"
     # Every write of a user updates this row: free space in its page keeps the update off the index (HOT).
-    __table_args__ = ({"postgresql_with": {"fillfactor": 70}},)
+    __table_args__ = (
+        # For the purge alone, and of those to be purged alone: it costs the other accounts nothing.
+        Index(None, "purge_at", postgresql_where=_IS_SCHEDULED, sqlite_where=_IS_SCHEDULED),
+        {"postgresql_with": {"fillfactor": 70}},
+    )
 
     user_key: Mapped[str] = mapped_column(CHAR(36), primary_key=True)
     iss: Mapped[str] = mapped_column(Text)
@@ -59,6 +65,16 @@ class Account(Base):
     userinfo_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     state: Mapped[str] = mapped_column(String(32))
+    deletion_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     purge_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Erasure(Base):
+    """What stays of an erased user: that there was one, for whoever can compute the key; nothing leads back from it."""
+
+    __tablename__ = "erasures"
+
+    user_key_hash: Mapped[str] = mapped_column(CHAR(64), primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -2,26 +2,27 @@
 
 Takes   session, then identity: every statement is filtered by it;  now: aware, UTC
 Gives   Profile, frozen
-Raises  FieldReadOnly, ValidationFailed, AccountMissing; whatever the caller's check raises
+Raises  FieldReadOnly, ValidationFailed, AccountMissing, AccountDeleted, AccountDeletionScheduled; whatever the
+        caller's check raises
 Not     transactions: the caller opens and commits them (Database.read, Database.transact); HTTP; scopes
 Source  docs/contracts/user-data.md §3, §7, U1, U2, U10–U14
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.users import account as accounts
-from app.users.errors import AccountMissing, ValidationFailed
+from app.users.errors import ValidationFailed
 from app.users.facts import TenantFacts, facts_from_claims
 from app.users.identity import Identity
 from app.users.merge_patch import MergeTooDeep, merge
 from app.users.models import Account
+from app.users.timestamps import rfc3339
 from app.users.validation import EDITABLE, MAX_ATTRIBUTES_BYTES, TEXTS, checked, refuse_read_only
 
 __all__ = ["Profile", "TenantFacts", "as_document", "changes_anything", "facts_from_claims", "find", "observe", "patch"]
@@ -47,16 +48,15 @@ class Profile:
     updated_at: datetime
 
 
-def find(session: Session, identity: Identity) -> Profile | None:
+def find(session: Session, identity: Identity, now: datetime) -> Profile | None:
     """Read the profile, or None where the user has no account yet."""
-    statement = select(Account).where(Account.user_key == identity.user_key)
-    found = session.scalars(statement).one_or_none()
+    found = accounts.find(session, identity, now)
     return None if found is None else _profile(found)
 
 
 def changes_anything(profile: Profile, facts: TenantFacts) -> bool:
     """Tell whether observing the facts would write, so that a read costs no write unless something changed (U11)."""
-    return bool(_news(profile, facts))
+    return not profile.seq or bool(_news(profile, facts))
 
 
 def observe(session: Session, identity: Identity, facts: TenantFacts, now: datetime) -> Profile:
@@ -92,9 +92,7 @@ def patch(  # noqa: PLR0913 - the session, who, what, on which condition, when, 
     longer changes it. A patch that changes no value takes no seq and leaves the ETag.
     """
     refuse_read_only(document)
-    account = accounts.lock(session, identity)
-    if account is None:
-        raise AccountMissing
+    account = accounts.lock(session, identity, now)
     before = _profile(account)
     # What could never be stored is refused before the version is compared (tokens.md T30: 422 before 412).
     after = checked(_merged(before, document), max_attributes_bytes)
@@ -117,8 +115,8 @@ def as_document(profile: Profile, *, with_email: bool) -> dict[str, Any]:
         **shown,
         "etag": f'"{profile.seq}"' if with_email else f'"{profile.seq}-p"',
         "seq": profile.seq,
-        "created_at": _rfc3339(profile.created_at),
-        "updated_at": _rfc3339(profile.updated_at),
+        "created_at": rfc3339(profile.created_at),
+        "updated_at": rfc3339(profile.updated_at),
     }
 
 
@@ -174,7 +172,3 @@ def _is_same(left: Any, right: Any) -> bool:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -7,5 +7,6 @@ json_body   a request's JSON, bounded and strict                   conditional E
 answers     JSON answers and their caching fields                  request_log request id, one line per request
 log         how the log is written                                 openapi     the document, from schemas and policies
 schemas     the shapes of answers                                  problem_pages /problems/{code}
-index, whoami, me, health, metadata: the routes
+visit       the account of whoever comes by
+index, whoami, me, deletion, health, metadata: the routes
 """

@@ -1,29 +1,42 @@
 """Ask every request for the proof that its route declares, before the route runs.
 
-Takes   the Authorization field, the route's policy, a Verifier
-Gives   g.access_token: AccessToken, or None on public and anonymous calls
-Raises  Refused, KeysUnavailable: problems.py answers them
-Not     which route asks what (policy.py), what a good token is (app/oauth)
-Source  RFC 6750 §2.1, RFC 9110 §11.6.2, docs/contracts/tokens.md T1–T5, T20–T22, T30
+Takes   the Authorization field, and by the DPoP scheme the DPoP field too; the route's policy, a Verifier
+Gives   g.access_token: AccessToken, or None on public and anonymous calls; DPoP-Nonce, where nonces are demanded
+Raises  Refused, KeysUnavailable, TooManyProofs, ProofsUnavailable: problems.py answers them
+Not     which route asks what (policy.py), what a good token or proof is (app/oauth)
+Source  RFC 6750 §2.1, RFC 9449 §7.1, §8.2, RFC 9110 §11.6.2, docs/contracts/tokens.md T1–T5, T20–T22, T30, P1–P4
 """
 
 import time
 from collections.abc import Mapping
 
-from flask import Flask, Request, g
+from flask import Flask, Request, Response, g
 from flask.globals import app_ctx, request_ctx
 
-from app.oauth import scopes
+from app.oauth import dpop_url, scopes
 from app.oauth.access_token import AccessToken
-from app.oauth.bearer import token_from_header
+from app.oauth.bearer import credentials_from_header, scheme_of
+from app.oauth.dpop import PresentedProof
+from app.oauth.dpop_nonce import Nonces
 from app.oauth.errors import InvalidToken
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from app.web.policy import RoutePolicy
+from config.settings import Settings
 
 
-def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy], max_token_bytes: int) -> None:
-    """Check every request of `app` against its route's policy."""
+def install(
+    app: Flask,
+    verifier: Verifier,
+    policies: Mapping[str, RoutePolicy],
+    settings: Settings,
+    nonces: Nonces | None = None,
+) -> None:
+    """Check every request of `app` against its route's policy; with `nonces`, hand them to those who send proofs."""
+    max_token_bytes = settings.max_token_bytes
+    takes_dpop = settings.dpop_mode != "off"
+    # A base that is no URL makes no address that a proof could name.
+    base = (dpop_url.normalised(settings.public_url) or "").rstrip("/")
 
     # NOTE: `request` and `g` look themselves up at each use; this hook runs for every request and asks once.
     @app.before_request
@@ -38,17 +51,28 @@ def install(app: Flask, verifier: Verifier, policies: Mapping[str, RoutePolicy],
             return
         # NOTE: read from the WSGI environment: werkzeug's parsed `authorization` would hide malformed values (T2).
         value = request.environ.get("HTTP_AUTHORIZATION")
-        text = token_from_header(value, max_token_bytes)
-        if text is None:
+        credentials = credentials_from_header(value, max_token_bytes, takes_dpop=takes_dpop)
+        if credentials is None:
             if policy.credentials == "optional":
                 return
             raise InvalidToken(Reason.NO_CREDENTIALS)
+        scheme, text = credentials
+        proof = None if scheme == "Bearer" else _proof(request, base)
         now = time.time()
-        token = verifier.verify(text, now=now)
+        token = verifier.verify(text, now=now, proof=proof)
         # Kept before the route's demands are checked: the log of a 403 names the app that lacks the scope.
         kept.access_token = token
         kept.access_token_text = text
         _authorise(token, policy, now)
+
+    if nonces is not None:
+
+        @app.after_request
+        def give_nonce(response: Response) -> Response:
+            """Give the next nonce with every answer, so that an app that goes on asks no request twice (§8.2)."""
+            if scheme_of(request_ctx.request.environ.get("HTTP_AUTHORIZATION")) == "DPoP":
+                response.headers["DPoP-Nonce"] = nonces.current(time.time())
+            return response
 
 
 def access_token() -> AccessToken:
@@ -57,6 +81,13 @@ def access_token() -> AccessToken:
     if token is None:
         raise InvalidToken(Reason.NO_CREDENTIALS)
     return token
+
+
+def _proof(request: Request, base: str) -> PresentedProof:
+    """Take what came by the DPoP scheme; the address is the one that apps know, whatever the Host field says."""
+    wsgi = request.environ
+    url = dpop_url.of_request(base, wsgi.get("PATH_INFO", ""))
+    return PresentedProof(wsgi.get("HTTP_DPOP"), wsgi["REQUEST_METHOD"], url)
 
 
 def _authorise(token: AccessToken, policy: RoutePolicy, now: float) -> None:

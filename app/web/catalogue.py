@@ -36,6 +36,11 @@ _OTHERS = (
         "A member of the body belongs to the tenant, the operator or the server: leave it out.", Action.FIX_CLIENT,
     ),
     Problem(
+        "account_deletion_scheduled", 403, "The account is about to be deleted",
+        "The user has asked for it: until `current.cancel_until` DELETE /v1/me/deletion keeps the account.",
+        Action.RESYNC,
+    ),
+    Problem(
         "not_found", 404, "There is nothing here",
         "No resource has this path: GET /v1 lists where everything is.", Action.FIX_CLIENT,
     ),
@@ -52,6 +57,15 @@ _OTHERS = (
         "busy", 409, "Another request is at work on this account",
         "Another write of the same user took too long to end: send the request again.", Action.RETRY_NOW,
         retryable=True,
+    ),
+    Problem(
+        "conflict", 409, "It is not as the request takes it to be",
+        "What is stored does not allow this: fetch it, and decide again.", Action.RESYNC,
+    ),
+    Problem(
+        "account_deleted", 410, "The account has been deleted",
+        "Nothing is stored of this user any more: a new account is made by POST /v1/me and by nothing else.",
+        Action.FIX_CLIENT,
     ),
     Problem(
         "precondition_failed", 412, "It has changed meanwhile",
@@ -79,6 +93,11 @@ _OTHERS = (
     Problem(
         "bad_request", 400, "The request is malformed",
         "Something in the request is not valid HTTP or not valid for this path.", Action.FIX_CLIENT,
+    ),
+    Problem(
+        "too_many_proofs", 429, "Too many requests with proofs of one key",
+        "This key has used as many DPoP proofs in two minutes as are remembered of one key: wait, and make a new one.",
+        Action.RETRY_LATER, retryable=True,
     ),
     Problem(
         "unavailable", 503, "The API cannot answer at the moment",

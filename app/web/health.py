@@ -4,7 +4,7 @@ Takes   the runtime
 Gives   200 or 503, with each check by name
 Raises  nothing: a check that fails is an answer
 Not     why in detail: the log has it
-Source  docs/contracts/tokens.md K1, K10
+Source  docs/contracts/tokens.md K1, K10, T24
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def livez() -> Response:
 def readyz() -> Response:
     """Say whether requests can be served; once keys were held, a tenant's outage no longer matters (K10)."""
     parts = runtime()
-    checks = {"keys": _keys(parts), "database": _database(parts)}
+    checks = {"keys": _keys(parts), "database": _database(parts), "revocations": _revocations(parts)}
     ready = all(check["ok"] for check in checks.values())
     status = "ready" if ready else "not_ready"
     return json_answer({"status": status, "checks": checks}, NO_STORE, 200 if ready else 503)
@@ -64,3 +64,10 @@ def _database(parts: Runtime) -> dict[str, Any]:
     if not current:
         return {"ok": False, "error": "migrations are missing: run `flask --app wsgi db upgrade`"}
     return {"ok": True}
+
+
+def _revocations(parts: Runtime) -> dict[str, Any]:
+    """Once they were read, an outage does not matter here: the API goes on with what it knows, and this says so."""
+    state = parts.denylist.state()
+    age_seconds = None if state.age_seconds is None else round(state.age_seconds)
+    return {"ok": state.ever_loaded, "age_seconds": age_seconds, "error": state.error}

@@ -33,6 +33,7 @@ def index() -> Response:
             "max_body_bytes": settings.max_body_bytes,
             "max_json_depth": settings.max_json_depth,
             "max_attributes_bytes": settings.max_attributes_bytes,
+            "account_deletion_grace_days": settings.account_deletion_grace_days,
         },
         "capabilities": {
             "token_algorithms": list(settings.token_algorithms),
@@ -44,6 +45,7 @@ def index() -> Response:
             "problems": f"{base}/problems",
             "resource_metadata": f"{base}/.well-known/oauth-protected-resource",
             "me": f"{base}/v1/me",
+            "deletion": f"{base}/v1/me/deletion",
             "whoami": f"{base}/v1/whoami",
         },
     }

@@ -1,10 +1,10 @@
-"""GET and PATCH /v1/me: the user's profile and attributes.
+"""GET, PATCH and POST /v1/me: the user's profile and attributes, and a new account after an erasure.
 
 Takes   the verified access token; fields=, If-None-Match, If-Match; a merge patch
 Gives   the profile in the shape of docs/contracts/user-data.md §3, 304, 412 with `current`
 Raises  what the domain raises: problems.py answers it
-Not     how the account comes to be (visit.py), what may change (app/users/profiles.py)
-Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14
+Not     how the account comes to be (visit.py), what may change (app/users/profiles.py), its end (deletion.py)
+Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14, U16
 """
 
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from flask import Response, g, request
 
 from app.oauth.access_token import AccessToken
 from app.oauth.scopes import require_all
+from app.users.errors import ValidationFailed
 from app.users.profiles import Profile, as_document, patch
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
@@ -24,7 +25,7 @@ from app.web.policy import require_scopes
 from app.web.problems import WebProblem
 from app.web.runtime import runtime
 from app.web.schemas import ProfilePatchSchema, ProfileSchema
-from app.web.visit import profile_of
+from app.web.visit import begin_anew, profile_of
 
 MEDIA_TYPES = ("application/merge-patch+json", "application/json")
 _EMAIL = frozenset({"email", "email_verified"})
@@ -43,7 +44,8 @@ _PATCH_BODY = {
 @blueprint.get("/v1/me")
 @blueprint.describes(
     "getMe", "The user's profile, made at first use.", ProfileSchema,
-    problems=("bad_request", "busy", "unavailable"), doc={"parameters": [_FIELDS_PARAMETER]},
+    problems=("bad_request", "account_deletion_scheduled", "busy", "account_deleted", "unavailable"),
+    doc={"parameters": [_FIELDS_PARAMETER]},
 )  # fmt: skip
 @require_scopes("read:profile")
 def get_me() -> Response:
@@ -57,8 +59,9 @@ def get_me() -> Response:
 @blueprint.patch("/v1/me")
 @blueprint.describes(
     "patchMe", "Change members of the profile (RFC 7396).", ProfileSchema,
-    problems=("malformed_json", "field_read_only", "request_timeout", "busy", "precondition_failed",
-              "payload_too_large", "unsupported_media_type", "validation_failed", "unavailable"),
+    problems=("malformed_json", "field_read_only", "account_deletion_scheduled", "request_timeout", "busy",
+              "account_deleted", "precondition_failed", "payload_too_large", "unsupported_media_type",
+              "validation_failed", "unavailable"),
     doc={"requestBody": _PATCH_BODY},
 )  # fmt: skip
 @require_scopes("write:profile")
@@ -80,6 +83,28 @@ def patch_me() -> Response:
     )
     body = _document(changed, token)
     return json_answer(body, {**PRIVATE, "ETag": body["etag"]})
+
+
+@blueprint.post("/v1/me")
+@blueprint.describes(
+    "createMe", "Make a new account, also after an erasure. Takes no members.", ProfileSchema, status=201,
+    problems=("account_deletion_scheduled", "busy", "conflict", "unsupported_media_type", "validation_failed",
+              "unavailable"),
+)  # fmt: skip
+@require_scopes("write:profile")
+def create_me() -> Response:
+    """Begin anew, because the user says so."""
+    parts, token = runtime(), access_token()
+    if request.content_length or "Transfer-Encoding" in request.headers:
+        _refuse_members(json_body(("application/json",), parts.settings.max_json_depth))
+    body = _document(begin_anew(parts, token, g.access_token_text), token)
+    return json_answer(body, {**PRIVATE, "ETag": body["etag"]}, 201)
+
+
+def _refuse_members(document: Any) -> None:
+    """Refuse what would be ignored: a new account is filled by the tenant, and then by PATCH."""
+    if document != {}:
+        raise ValidationFailed([{"pointer": "", "detail": "Must be empty: PATCH /v1/me sets members."}])
 
 
 def _answer(profile: Profile, token: AccessToken, members: frozenset[str] | None) -> Response:

@@ -14,6 +14,7 @@ import flask_smorest
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Flask
 from marshmallow import Schema
+from werkzeug.http import HTTP_STATUS_CODES
 
 from app.web.catalogue import PROBLEMS
 from app.web.policy import RoutePolicy
@@ -27,6 +28,13 @@ _UNAUTHORIZED = 401
 _OF_EVERY_TOKEN = tuple(
     code for code, problem in PROBLEMS.items() if problem.status == _UNAUTHORIZED and code != "step_up_required"
 )
+_OF_PROOFS = ("token_not_bound", "invalid_dpop_proof", "use_dpop_nonce")
+_BY_DPOP = {
+    "type": "http",
+    "scheme": "DPoP",
+    "description": "RFC 9449: a token that is bound to the app's key (cnf.jkt), as `Authorization: DPoP <token>`, with "
+    "a proof in the field `DPoP`: a JWT signed by that key for this method, this URL and this token, used once.",
+}
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -43,19 +51,31 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # smorest has n
         decorate: Callable[[View], View] = super().patch(rule, **options)
         return decorate
 
-    def describes(
+    def post(self, rule: str, **options: Any) -> Callable[[View], View]:
+        """Register a POST route."""
+        decorate: Callable[[View], View] = super().post(rule, **options)
+        return decorate
+
+    def delete(self, rule: str, **options: Any) -> Callable[[View], View]:
+        """Register a DELETE route."""
+        decorate: Callable[[View], View] = super().delete(rule, **options)
+        return decorate
+
+    def describes(  # noqa: PLR0913 - one argument for each thing that an entry says
         self,
         operation_id: str,
         summary: str,
         schema: type[Schema] | None = None,
         *,
+        status: int = 200,
         problems: tuple[str, ...] = (),
         doc: Mapping[str, Any] | None = None,
     ) -> Callable[[View], View]:
-        """Describe the operation that stands below: its id, one sentence, the answer's schema, its problem codes."""
-        content: dict[str, Any] = {"responses": {"200": {"description": "OK"}}}
+        """Describe the operation below: its id, one sentence, the answer's schema and status, its problem codes."""
+        success: dict[str, Any] = {"description": HTTP_STATUS_CODES[status]}
+        content: dict[str, Any] = {"responses": {str(status): success}}
         if schema is not None:
-            content["responses"]["200"]["content"] = {"application/json": {"schema": schema}}
+            success["content"] = {"application/json": {"schema": schema}}
         for code in problems:
             problem = PROBLEMS[code]
             entry = content["responses"].setdefault(str(problem.status), {"description": ""})
@@ -93,26 +113,34 @@ def document(api: Api, app: Flask, policies: Mapping[str, RoutePolicy], settings
             "description": "An access token of the tenant: " + ", ".join(SCOPES),
         }
     }
+    if settings.dpop_mode != "off":
+        spec["components"]["securitySchemes"]["dpop"] = _BY_DPOP
     for rule in app.url_map.iter_rules():
         path = spec["paths"].get(rule.rule.replace("<code>", "{code}"), {})
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             operation = path.get(method.lower())
             if operation is not None:
-                _say_policy(operation, policies[rule.endpoint])
+                _say_policy(operation, policies[rule.endpoint], settings.dpop_mode)
     return spec
 
 
-def _say_policy(operation: dict[str, Any], policy: RoutePolicy) -> None:
+def _say_policy(operation: dict[str, Any], policy: RoutePolicy, dpop_mode: str) -> None:
     if policy.credentials == "none":
         operation["security"] = []
         return
     groups = [[scope] for scope in policy.scopes] if policy.any_scope else [list(policy.scopes)]
-    operation["security"] = [{"tenant": scopes} for scopes in groups]
-    refusals = {
+    bearer: list[dict[str, list[str]]] = [{"tenant": scopes} for scopes in groups]
+    by_dpop: list[dict[str, list[str]]] = [{"tenant": scopes, "dpop": []} for scopes in groups]
+    operation["security"] = {"off": bearer, "allowed": bearer + by_dpop, "required": by_dpop}[dpop_mode]
+    refusals: dict[str, tuple[str, ...]] = {
         "400": ("malformed_authorization", "token_too_large"),
         "401": _OF_EVERY_TOKEN,
         "503": ("keys_unavailable",),
     }
+    if dpop_mode == "off":
+        refusals["401"] = tuple(code for code in _OF_EVERY_TOKEN if code not in _OF_PROOFS)
+    else:
+        refusals |= {"429": ("too_many_proofs",), "503": ("keys_unavailable", "unavailable")}
     if policy.scopes:
         refusals["403"] = ("insufficient_scope", "user_required")
     for status, codes in refusals.items():

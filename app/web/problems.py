@@ -13,19 +13,32 @@ from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth import challenge
+from app.oauth.bearer import Scheme, scheme_of
+from app.oauth.dpop_faults import InvalidProof, ProofsUnavailable, TooManyProofs
+from app.oauth.dpop_proof import ALGORITHMS
 from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused, StepUpRequired
-from app.users.errors import FieldReadOnly, ValidationFailed
+from app.users.deletion import Deletion, as_document
+from app.users.errors import AccountDeleted, AccountDeletionScheduled, AccountExists, FieldReadOnly, ValidationFailed
+from app.users.models import SCHEDULED
 from app.web.answers import NO_STORE
 from app.web.catalogue import PROBLEMS
 from app.web.runtime import runtime
+from config.settings import Settings
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
+# Proofs are remembered for a minute or two, so that in ten seconds some room has become free.
+_RETRY_AFTER_TOO_MANY_PROOFS_SECONDS = 10
+_SCHEMES: dict[str, tuple[Scheme, ...]] = {
+    "off": ("Bearer",),
+    "allowed": ("Bearer", "DPoP"),
+    "required": ("DPoP",),
+}
 # Which code stands for what werkzeug raises; what is not listed is `bad_request` with the status as it is.
 _CODES_OF_HTTP = {
     404: "not_found",
@@ -35,6 +48,7 @@ _CODES_OF_HTTP = {
 }
 _KEPT_FIELDS = ("Allow", "Retry-After")
 _SERVER_ERROR = 500
+_ACCOUNT_EXISTS = "The user has an account: GET /v1/me shows it."
 
 log = structlog.get_logger("postern.problems")
 
@@ -74,9 +88,14 @@ def install(app: Flask) -> None:
     """Answer every exception of `app`."""
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(KeysUnavailable, _keys_unavailable)
+    app.register_error_handler(ProofsUnavailable, _proofs_unavailable)
+    app.register_error_handler(TooManyProofs, _too_many_proofs)
     app.register_error_handler(WebProblem, lambda fault: answer(fault.code, **fault.members))
     app.register_error_handler(FieldReadOnly, _field_read_only)
     app.register_error_handler(ValidationFailed, _validation_failed)
+    app.register_error_handler(AccountDeleted, lambda _fault: answer("account_deleted"))
+    app.register_error_handler(AccountDeletionScheduled, _account_deletion_scheduled)
+    app.register_error_handler(AccountExists, lambda _fault: answer("conflict", detail=_ACCOUNT_EXISTS))
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
     app.register_error_handler(DatabaseBusy, lambda _fault: answer("busy", {"Retry-After": "1"}))
     app.register_error_handler(HTTPException, _http)
@@ -90,27 +109,51 @@ def resource_metadata_url(public_url: str) -> str:
     return f"{scheme}://{host}/.well-known/oauth-protected-resource{slash}{path}"
 
 
+def _offer(settings: Settings) -> challenge.Offer:
+    """Say by which schemes these settings take tokens (T26, P4)."""
+    return challenge.Offer(
+        realm=settings.realm,
+        resource_metadata=resource_metadata_url(settings.public_url),
+        schemes=_SCHEMES[settings.dpop_mode],
+        proof_algorithms=ALGORITHMS,
+    )
+
+
 def _refused(fault: Refused) -> Response:
     reason = fault.reason
     if not reason.carries_challenge:
         return answer(reason.code)
-    settings = runtime().settings
-    metadata = resource_metadata_url(settings.public_url)
+    said: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     if isinstance(fault, InsufficientScope):
-        value = challenge.refused(reason, settings.realm, metadata, scope=fault.required)
-        return answer(reason.code, {"WWW-Authenticate": value}, scope=" ".join(fault.required))
-    if isinstance(fault, StepUpRequired):
+        said = {"scope": fault.required}
+        members = {"scope": " ".join(fault.required)}
+    elif isinstance(fault, StepUpRequired):
         age, values = fault.max_age_seconds, fault.acr_values
-        value = challenge.refused(reason, settings.realm, metadata, max_age_seconds=age, acr_values=values)
-        asked: dict[str, Any] = {"max_age": age, "acr_values": " ".join(values) or None}
+        said = {"max_age_seconds": age, "acr_values": values}
+        asked = {"max_age": age, "acr_values": " ".join(values) or None}
         members = {name: word for name, word in asked.items() if word is not None}
-        return answer(reason.code, {"WWW-Authenticate": value}, **members)
-    return answer(reason.code, {"WWW-Authenticate": challenge.refused(reason, settings.realm, metadata)})
+    elif isinstance(fault, InvalidProof):
+        said = {"description": fault.fault.value}
+        members = {"detail": fault.fault.value}
+    used = scheme_of(request.environ.get("HTTP_AUTHORIZATION"))
+    value = challenge.refused(reason, _offer(runtime().settings), used=used, **said)
+    return answer(reason.code, {"WWW-Authenticate": value}, **members)
 
 
 def _keys_unavailable(fault: KeysUnavailable) -> Response:
     """T27: our fault is never the user's; no challenge, or a phone would log its user out."""
     return answer(fault.reason.code, {"Retry-After": str(fault.retry_after_seconds)})
+
+
+def _proofs_unavailable(fault: ProofsUnavailable) -> Response:
+    """P2: a proof that cannot be remembered cannot be accepted, and is none the worse for it (T27)."""
+    log.error("used DPoP proofs cannot be remembered", exc_info=fault)
+    return answer("unavailable", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _too_many_proofs(_fault: TooManyProofs) -> Response:
+    return answer("too_many_proofs", {"Retry-After": str(_RETRY_AFTER_TOO_MANY_PROOFS_SECONDS)})
 
 
 def _field_read_only(fault: FieldReadOnly) -> Response:
@@ -120,6 +163,11 @@ def _field_read_only(fault: FieldReadOnly) -> Response:
 
 def _validation_failed(fault: ValidationFailed) -> Response:
     return answer("validation_failed", errors=list(fault.errors))
+
+
+def _account_deletion_scheduled(fault: AccountDeletionScheduled) -> Response:
+    current = Deletion(SCHEDULED, fault.requested_at, fault.purge_at)
+    return answer("account_deletion_scheduled", current=as_document(current))
 
 
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:

@@ -13,7 +13,8 @@ from flask import current_app
 
 from app.db import Database
 from app.oauth.access_token import AccessToken
-from app.oauth.key_source import KeySource
+from app.oauth.denylist import DenylistWatch
+from app.oauth.key_source import KeySource, start_all
 from app.oauth.verifier import Verifier
 from app.users.identity import Identity
 from config.settings import Settings
@@ -27,17 +28,19 @@ class Runtime:
     database: Database
     key_sources: Mapping[str, KeySource]
     verifier: Verifier
+    denylist: DenylistWatch
 
     def start(self) -> None:
         """Begin in a worker of one's own (K9): new connections, the keys fetched and from now on kept fresh."""
         self.database.dispose_after_fork()
-        for source in self.key_sources.values():
-            source.start()
+        self.denylist.start()
+        start_all(self.key_sources.values())
 
     def stop(self) -> None:
         """Stop the refreshers and close the database's connections."""
         for source in self.key_sources.values():
             source.stop()
+        self.denylist.stop()
         self.database.dispose()
 
     def identity_of(self, token: AccessToken) -> Identity:

@@ -9,6 +9,8 @@ Source  docs/contracts/user-data.md §3, §6; RFC 9457 §3.1
 
 from marshmallow import Schema, fields, validate
 
+from app.users.deletion import CONFIRMATION
+
 _ETAG = {"description": "Strong entity-tag of this version", "example": '"42"'}
 _TIME = {"description": "RFC 3339, UTC, milliseconds", "format": "date-time", "example": "2026-11-21T12:00:00.000Z"}
 
@@ -40,7 +42,9 @@ class ProblemSchema(Schema):
     server_time = fields.Integer(metadata={"description": "Seconds since the epoch; where a clock may be wrong"})
     scope = fields.String(metadata={"description": "With insufficient_scope: what this route wants"})
     errors = fields.List(fields.Nested(ErrorItemSchema))
-    current = fields.Dict(metadata={"description": "With precondition_failed: what is stored now"})
+    current = fields.Dict(
+        metadata={"description": "With precondition_failed and account_deletion_scheduled: what is stored now"}
+    )
 
 
 class WhoAmISchema(Schema):
@@ -96,3 +100,18 @@ class ProfilePatchSchema(Schema):
     locale = fields.String(allow_none=True, metadata={"example": "en-GB"})
     zoneinfo = fields.String(allow_none=True, metadata={"example": "Europe/London"})
     attributes = fields.Dict(allow_none=True, metadata={"example": {"favourite_colour": "green"}})
+
+
+class DeletionRequestSchema(Schema):
+    """The wish, word for word, so that no slip deletes an account."""
+
+    confirm = fields.String(required=True, validate=validate.Equal(CONFIRMATION), metadata={"example": CONFIRMATION})
+
+
+class DeletionSchema(Schema):
+    """What is to become of the account; the times are null where nothing is scheduled."""
+
+    state = fields.String(required=True, validate=validate.OneOf(["active", "scheduled", "erased"]))
+    requested_at = fields.String(required=True, allow_none=True, metadata=_TIME)
+    purge_at = fields.String(required=True, allow_none=True, metadata=_TIME)
+    cancel_until = fields.String(required=True, allow_none=True, metadata=_TIME)

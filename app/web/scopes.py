@@ -7,4 +7,5 @@ SCOPES: dict[str, str] = {
     "read:profile": "Read your profile",
     "read:email": "Read your e-mail address",
     "write:profile": "Change your profile",
+    "delete:account": "Delete your account and all that is stored in it",
 }

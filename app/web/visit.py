@@ -2,9 +2,10 @@
 
 Takes   the verified access token and its text
 Gives   the user's Profile
-Raises  DatabaseUnavailable, DatabaseBusy: only where there is no profile to answer with yet
-Not     which source wins for which member (app/users/profiles.py)
-Source  docs/contracts/user-data.md U10, U11
+Raises  DatabaseUnavailable, DatabaseBusy: only where there is no profile to answer with yet;
+        AccountDeleted, AccountDeletionScheduled; begin_anew: AccountExists
+Not     which source wins for which member (app/users/profiles.py), how an account ends (app/users/deletion.py)
+Source  docs/contracts/user-data.md U10, U11, U16
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth.access_token import AccessToken
-from app.users import userinfo
+from app.users import deletion, userinfo
 from app.users.facts import TenantFacts, facts_from_claims
 from app.users.identity import Identity
 from app.users.profiles import Profile, changes_anything, find, observe
@@ -27,17 +30,38 @@ def profile_of(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
     identity, now = parts.identity_of(token), datetime.now(UTC)
     facts = _facts(parts, token.claims)
     with parts.database.read() as session:
-        profile = find(session, identity)
+        profile = find(session, identity, now)
     if profile is None:
         profile = _take_over(parts, identity, facts, now)
     # From here on there is an answer: what cannot be written now waits for the next visit, and the read succeeds.
     with suppress(DatabaseBusy, DatabaseUnavailable):
         if changes_anything(profile, facts):
             profile = _take_over(parts, identity, facts, now)
-        endpoint = _userinfo_endpoint(parts, token)
-        if endpoint is not None and userinfo.due(profile, now):
-            profile = _ask_tenant(parts, identity, endpoint, token_text, now) or profile
+        profile = _completed(parts, token, token_text, profile, now)
     return profile
+
+
+def begin_anew(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
+    """Make the account because its user says so, whatever was erased before, and return its profile."""
+    identity, now = parts.identity_of(token), datetime.now(UTC)
+    facts = _facts(parts, token.claims)
+
+    def work(session: Session) -> Profile:
+        deletion.begin_anew(session, identity, now)
+        return observe(session, identity, facts, now)
+
+    profile = parts.database.transact(work)
+    with suppress(DatabaseBusy, DatabaseUnavailable):
+        profile = _completed(parts, token, token_text, profile, now)
+    return profile
+
+
+def _completed(parts: Runtime, token: AccessToken, token_text: str, profile: Profile, now: datetime) -> Profile:
+    """Add what the tenant tells at its /userinfo, if it is time to ask there."""
+    endpoint = _userinfo_endpoint(parts, token)
+    if endpoint is None or not userinfo.due(profile, now):
+        return profile
+    return _ask_tenant(parts, parts.identity_of(token), endpoint, token_text, now) or profile
 
 
 def _userinfo_endpoint(parts: Runtime, token: AccessToken) -> str | None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("app", "config", "tenant", "native", "dev", "benchmarks")
+ROOMS = ("app", "config", "tenant", "native", "dev", "benchmarks", "prove")
 
 
 def modules() -> list[Path]:
@@ -15,7 +15,7 @@ def modules() -> list[Path]:
 
 def test_readme_when_it_maps_the_rooms_then_every_top_level_room_has_its_line():
     readme = (ROOT / "README.md").read_text()
-    for room in ("config", "migrations", "tenant", "native", "dev", "benchmarks", "tests", "docs"):
+    for room in ("config", "migrations", "tenant", "native", "dev", "benchmarks", "prove", "tests", "docs"):
         assert f"| `{room}/` |" in readme, room
     for room in sorted(path.name for path in (ROOT / "app").iterdir() if path.is_dir() and path.name != "__pycache__"):
         assert f"`app/{room}/`" in readme, room

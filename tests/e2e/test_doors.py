@@ -45,6 +45,7 @@ def test_run_when_started_then_the_pasted_lines_work_and_its_end_leaves_no_proce
     """`make run`: the lines that get a token and call `/v1/me` print the user's data; Ctrl-C stops everything."""
     ports = {"PORT": str(free_port()), "TENANT_PORT": str(free_port())}
     state = {"TENANT_STATE_DIR": str(tmp_path / "tenant"), "DATABASE_URL": f"sqlite:///{tmp_path / 'postern.db'}"}
+    state["JWKS_SNAPSHOT_DIR"] = str(tmp_path / "keys")
     running = door("run", **ports, **state)
     assert running.stdout is not None
     try:
@@ -102,7 +103,7 @@ def test_demo_when_told_then_every_step_is_as_it_says():
     told = running.communicate(timeout=110)[0]
     assert running.returncode == 0, told
     assert [int(status) for status in re.findall(r"^  (\d{3})  ", told, re.MULTILINE)] == [
-        401, 200, 200, 200, 403, 200, 401, 200, 200, 200, 200, 503, 200,
+        401, 200, 200, 200, 403, 200, 401, 200, 200, 200, 200, 200, 503, 200,
     ]  # fmt: skip
     for code in ("insufficient_scope", "token_expired", "keys_unavailable", "0 failed", "Retry-After"):
         assert code in told

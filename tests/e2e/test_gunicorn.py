@@ -39,6 +39,7 @@ class Server:
             "API_AUDIENCE": AUDIENCE,
             "PORT": str(self.port),
             "DATABASE_URL": database,
+            "JWKS_SNAPSHOT_DIR": str(directory / "keys"),
             "WEB_CONCURRENCY": "1",
             "LOG_FORMAT": "json",
             **settings,

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import inspect, text
 
 import app.db
+import app.stores.proofs_database
 import app.users.models
 from app.commands.db import db_group, downgrade, upgrade
 from app.db import Base, Database, migrations
@@ -31,7 +32,11 @@ def schema(url: str) -> dict[str, Any]:
             table: {
                 "columns": [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
                 "primary key": inspector.get_pk_constraint(table),
-                "indexes": inspector.get_indexes(table),
+                "indexes": [
+                    {**index, "dialect_options": {name: str(value) for name, value in options.items()}}
+                    for index in inspector.get_indexes(table)
+                    for options in [index.get("dialect_options", {})]
+                ],
                 "unique": inspector.get_unique_constraints(table),
             }
             for table in sorted(inspector.get_table_names())

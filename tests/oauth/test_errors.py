@@ -121,3 +121,9 @@ def test_keys_unavailable_is_no_refusal():
     outage = KeysUnavailable(7)
     assert (outage.retry_after_seconds, outage.reason) == (7, Reason.KEYS_UNAVAILABLE)
     assert not isinstance(outage, Refused)
+
+
+def test_refusals_say_their_code():
+    """An exception that is logged somewhere says which refusal it is, and nothing of the token."""
+    assert str(InvalidToken(Reason.WRONG_ISSUER)) == "wrong_issuer"
+    assert str(KeysUnavailable(7)) == "keys_unavailable"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
 from app.oauth.errors import InvalidToken
-from app.oauth.header import parse
+from app.oauth.header import Judged, decoded, parse
 from app.oauth.reasons import Reason
 from tests.support.outcomes import outcome_of
 from tests.support.tokens import AUDIENCE, DELETED, DIALECTS, ISSUER, header_of, mint, rsa_key, segment
@@ -255,3 +255,32 @@ def test_parse_whatever_the_token_is_gives_a_header_or_refuses(token: str):
     """T14: Nothing that a token can hold gives a 500."""
     outcome = outcome_of(lambda: parse(token, POLICY))
     assert isinstance(outcome, Reason) or outcome.alg == "RS256"
+
+
+# what a changed line of the room would let through
+
+
+def test_parse_when_exactly_as_long_as_allowed_is_read():
+    """T4: A token longer than `MAX_TOKEN_BYTES` …: one that is as long is not."""
+    token = with_header()
+    as_long = dataclasses.replace(POLICY, max_token_bytes=len(token))
+    assert parse(token, as_long).alg == "RS256"
+    assert refusal(token, dataclasses.replace(POLICY, max_token_bytes=len(token) - 1)) is Reason.TOKEN_TOO_LARGE
+
+
+def test_parse_when_headers_are_remembered_asks_the_memory():
+    """V1: a tenant's tokens differ in everything but their header: it is judged once."""
+    segments = []
+
+    def judged(header: bytes) -> Judged:
+        segments.append(header)
+        return Judged(alg="PS256", typ=None, kid="remembered")
+
+    found = parse(with_header(), POLICY, judged)
+    assert (found.alg, found.typ, found.kid) == ("PS256", None, "remembered")
+    assert segments == [with_header().partition(".")[0].encode()]
+
+
+def test_segment_when_not_canonical_says_so():
+    with pytest.raises(ValueError, match=r"^not canonical base64url$"):
+        decoded(b"AB")

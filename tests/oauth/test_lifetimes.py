@@ -7,7 +7,8 @@ from app.oauth.key_download import Download
 from app.oauth.lifetimes import Lifetimes, back_off_seconds
 from tests.support.tokens import key_set, rsa_key
 
-KEYS = parse_key_set(key_set(rsa_key()), ("RS256",))
+DOCUMENT = key_set(rsa_key())
+KEYS = parse_key_set(DOCUMENT, ("RS256",))
 
 
 @pytest.mark.parametrize(
@@ -21,15 +22,16 @@ def test_ttl_is_the_servers_within_our_bounds(max_age_seconds: int | None, ttl_s
 
 def test_hold_counts_from_the_moment_the_fetch_began():
     """K6: "the last good set serves for `JWKS_MAX_STALE_SECONDS` past its freshness"."""
-    held = Lifetimes().hold(Download(KEYS, 600, "https://tenant.example/userinfo"), 1000.0)
+    held = Lifetimes().hold(Download(KEYS, 600, "https://tenant.example/userinfo", DOCUMENT), 1000.0)
     assert (held.begun_at, held.fresh_until, held.usable_until) == (1000.0, 1600.0, 5200.0)
     assert held.userinfo_endpoint == "https://tenant.example/userinfo"
     assert held.keys is KEYS
+    assert not held.from_snapshot
 
 
 def test_refresh_is_around_80_percent_of_the_freshness():
     """K4: "a background refresh at 80 % of it, with jitter"."""
-    held = Lifetimes().hold(Download(KEYS, 600, None), 1000.0)
+    held = Lifetimes().hold(Download(KEYS, 600, None, DOCUMENT), 1000.0)
     assert [held.refresh_at(jitter) for jitter in (0.0, 0.5, 1.0)] == pytest.approx([1450.0, 1480.0, 1510.0])
 
 

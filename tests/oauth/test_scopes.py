@@ -77,3 +77,9 @@ def test_demands_when_nothing_is_named_let_nobody_in(check: Callable[[AccessToke
     """T20: Deny by default; the letters of a word are no scopes."""
     with pytest.raises(ValueError):
         check(token_with(scope="a b", permissions="a b"), names)
+
+
+def test_demands_when_nothing_is_named_say_so():
+    """T20: the start fails, and whoever wrote the route reads this text."""
+    with pytest.raises(ValueError, match=r"^name what is demanded, in a collection$"):
+        scopes.require_all(token_with(), ())

@@ -152,3 +152,49 @@ def test_quick_reading_when_it_gives_a_value_then_the_strict_one_gives_the_same(
 def test_quick_reading_when_bytes_would_not_come_back_then_it_declines(content):
     """A name twice, a number that does not fit, an escape: none of them is written again as it was."""
     assert _read_if_plain(content) is None
+
+
+# what a changed line of the room would let through
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{}" + b" " * MAX_BYTES, "too large"),
+        (nested(MAX_DEPTH + 1), "too deep"),
+        (b"[]", "not an object"),
+        (b"{", "not JSON in UTF-8"),
+        (b'{"a":1,"a":1}', "a name twice"),
+        (b'{"a":' + b"9" * 30 + b"}", "an integer beyond 64 bits"),
+        (b'{"a":-9223372036854775809}', "an integer beyond 64 bits"),
+        (b'{"a":1e400}', "a number beyond a double"),
+        (b'{"a":-Infinity}', "-Infinity is not JSON"),
+    ],
+)
+def test_refusal_says_which_rule_it_was(content: bytes, why: str):
+    """The text goes to the log: one text for two faults would send the reader to the wrong one."""
+    with pytest.raises(NotStrictJson) as refused:
+        parse_object(content)
+    assert str(refused.value) == why
+
+
+def test_depth_when_brackets_are_many_is_what_is_open_at_once():
+    """T14: depth bounded: the count goes up and down by one, and begins at none."""
+    at_the_limit = b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
+    shut = b",".join([b"[]"] * 5)
+    assert parse_object(b'{"a":' + at_the_limit + b',"b":[]}')
+    assert parse_object(b'{"a":[' + shut + b'],"b":' + at_the_limit + b"}")
+    half = MAX_DEPTH // 2
+    # Closed once, deep in it, and opened on: what is open stays open.
+    reopened = b"[" * half + b"[]," + b"[" * half + b"]" * half + b"]" * half
+    for too_deep in (b"[" + at_the_limit + b"]", reopened):
+        for before in (b"", b'"a":[' + shut + b"],"):
+            with pytest.raises(NotStrictJson, match="too deep"):
+                parse_object(b"{" + before + b'"b":' + too_deep + b',"c":[[]]}')
+
+
+def test_plain_json_is_read_by_the_quick_way_alone(monkeypatch: pytest.MonkeyPatch):
+    """The usual token costs a third; without this the quick way could be lost and nobody would see."""
+    assert _read_if_plain(b'{"a":1}') == {"a": 1}
+    monkeypatch.setattr("app.oauth.strict_json._DECODER", None)
+    assert parse_object(b'{"a":[1,"b"]}') == {"a": [1, "b"]}

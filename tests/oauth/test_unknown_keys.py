@@ -11,7 +11,7 @@ def name(number: int) -> tuple[str, str]:
 
 
 def test_first_seen_remembers_for_a_minute():
-    """K7: "then it is remembered as unknown (128 entries, 60 s)"."""
+    """K7: "then it is remembered as unknown (32 768 names, 60 s)"."""
     unknown = UnknownKeys()
     assert unknown.first_seen(name(1), 100.0) == 100.0
     assert unknown.first_seen(name(1), 159.9) == 100.0
@@ -19,14 +19,24 @@ def test_first_seen_remembers_for_a_minute():
     assert len(unknown) == 1
 
 
-def test_first_seen_when_128_others_came_since_has_forgotten():
-    """K7: "128 entries"."""
+def test_first_seen_when_its_bound_of_others_came_since_has_forgotten():
+    """K7: "32 768 names": enough for what one worker can refuse in a step, and an end for whoever sends more."""
     unknown = UnknownKeys()
-    for number in range(2000):
+    for number in range(40_000):
         unknown.first_seen(name(number), 100.0)
-    assert len(unknown) == 128
-    assert unknown.first_seen(name(2000 - 128), 101.0) == 100.0
+    assert len(unknown) == 32_768
+    assert unknown.first_seen(name(40_000 - 32_768), 101.0) == 100.0
     assert unknown.first_seen(name(0), 101.0) == 101.0
+
+
+def test_memory_when_the_flood_is_over_is_given_back():
+    unknown = UnknownKeys()
+    for number in range(1000):
+        unknown.first_seen(name(number), 100.0 + number / 100)
+    unknown.first_seen(("k", "RS256"), 165.0)
+    assert len(unknown) == 500
+    unknown.first_seen(("k", "RS256"), 170.0)
+    assert len(unknown) == 1
 
 
 def test_first_seen_when_a_name_comes_again_after_its_minute_counts_it_among_the_newest():

@@ -168,6 +168,7 @@ def test_verify_when_header_names_an_algorithm_that_the_key_is_not_for_is_unknow
 def test_verify_when_ecdsa_signature_is_der_is_bad_signature():
     """RFC 7518 §3.4: the signature is R || S, each 32 octets; T12: the exact raw length and not zero."""
     token = mint(ec_key())
+    assert VERIFIER.verify(token, now=NOW).subject
     raw = base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")
     der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
     for spoiled in (der, bytes(64), raw[:32] + bytes(32), bytes(32) + raw[32:], raw + bytes(2)):
@@ -455,3 +456,72 @@ def test_known_token_when_no_keys_are_held_any_more_then_they_are_looked_for():
     assert source.looked_for == looked_for + 1
     source.publish(rsa_key())
     assert verifier.verify(token, now=NOW).subject
+
+
+# what a changed line of the room would let through
+
+
+def test_verify_when_typ_is_at_jwt_the_claims_are_told():
+    """T17: `typ: at+jwt` in the header overrules the `nonce` mark: what the header says reaches the claims."""
+    assert VERIFIER.verify(mint(rsa_key(), {"typ": "at+jwt"}, {"nonce": "n"}), now=NOW).subject
+    assert refusal(mint(rsa_key(), {"typ": "JWT"}, {"nonce": "n"})) is Reason.ID_TOKEN_USED
+
+
+def test_verify_when_jti_is_absent_names_the_token_by_what_was_signed():
+    """T24: the SHA-256 of its signing input where there is none; never of the signature, which has two spellings."""
+    token = mint(ec_key(), None, {"jti": DELETED})
+    digest = hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+    assert VERIFIER.verify(token, now=NOW).token_id == f"sha256:{digest}"
+
+
+def test_verify_when_remembered_and_half_a_surrogate_comes_is_refused():
+    """T14: what cannot be written as UTF-8 has no digest; it must not become an error 500."""
+    verifier, _ = cached(rsa_key())
+    assert refusal("a.b.\ud800", verifier) is Reason.MALFORMED_TOKEN
+
+
+def test_known_token_when_its_key_is_withdrawn_is_forgotten():
+    """V3: bounded: what is good no more makes room."""
+    cache = TokenCache(100, 10_000_000)
+    source = HeldKeys(rsa_key())
+    verifier = verifier_of(source, cache)
+    verifier.verify(mint(rsa_key()), now=NOW)
+    assert len(cache) == 1
+    source.publish(rsa_key("rsa-2"))
+    refusal(mint(rsa_key()), verifier)
+    assert len(cache) == 0
+
+
+def test_known_token_weighs_more_than_its_bytes():
+    """V3: Bounded … by bytes: an entry counts for what it holds, not for what came over the wire."""
+    token = mint(rsa_key())
+    weight = 2_048 + 6 * len(token)
+    for max_bytes, kept in ((weight, 1), (weight - 1, 0)):
+        cache = TokenCache(100, max_bytes)
+        verifier_of(HeldKeys(rsa_key()), cache).verify(token, now=NOW)
+        assert len(cache) == kept
+
+
+def test_headers_are_judged_once_and_not_without_bound():
+    """V1: the header of a tenant's tokens is the same; whoever makes headers up only makes these forgotten."""
+    verifier = verifier_of(HeldKeys(rsa_key()))
+    for subject in ("a", "b", "c"):
+        verifier.verify(mint(rsa_key(), None, {"sub": subject}), now=NOW)
+    assert verifier._judged.cache_info().hits == 2
+    for number in range(100):
+        refusal(mint(rsa_key(), {"kid": str(number)}), verifier)
+    assert verifier._judged.cache_info().currsize == 64
+
+
+def test_verify_when_issued_in_the_future_logs_whose_token_it_was(caplog: pytest.LogCaptureFixture):
+    """T15: logged as probably OUR clock's fault; the issuer is a configured one, nothing else of the token is told."""
+    with caplog.at_level(logging.WARNING):
+        refusal(mint(rsa_key(), None, {"iat": NOW + 90}))
+    assert caplog.messages == [
+        f"A token of {ISSUER} is from 90 seconds in the future: the clock of this host is probably slow."
+    ]
+
+
+def test_verifier_when_a_source_is_missing_says_so():
+    with pytest.raises(ValueError, match=r"^each issuer needs a key source$"):
+        Verifier(POLICY, {})

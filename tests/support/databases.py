@@ -2,7 +2,7 @@
 
 Takes   pytest_plugins = ["tests.support.databases"] in the root conftest
 Gives   fixtures: database (migrated), database_url (empty), each once with sqlite and once with postgresql;
-        postgresql_url, sqlite_url (empty)
+        postgresql_url, sqlite_url (empty);  partitioned_postgresql_url (migrated, every user's table in 8 partitions)
 Raises  what PostgreSQL raises when it does not start
 Not     a server of the machine: none is looked for, none is needed
 """
@@ -23,6 +23,7 @@ import pytest
 from app.commands.db import upgrade
 from app.db import Database
 
+PARTITIONS = 8
 _STOP_SECONDS = 20
 # What a test database needs not: to survive a power cut.
 _CONFIGURATION = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 300\n"
@@ -122,6 +123,15 @@ def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def partitioned_postgresql_url(postgresql_url: str) -> str:
+    """The URL of a migrated database whose tables are spread by user_key, as on several machines (§7)."""
+    upgrade(postgresql_url)
+    with psycopg.connect(postgresql_url, autocommit=True) as connection:
+        partition(connection)
+    return postgresql_url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database, of each kind in turn."""
@@ -136,6 +146,19 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.dispose()
+
+
+def partition(connection: psycopg.Connection) -> None:
+    """Make every (empty) table that is keyed by the user anew, in partitions: keys and indexes stay what they are."""
+    named = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = %s"
+    for (table,) in connection.execute(named, ("user_key",)).fetchall():
+        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_whole")
+        like = f"CREATE TABLE {table} (LIKE {table}_whole INCLUDING ALL)"
+        connection.execute(f"{like} PARTITION BY HASH (user_key)")
+        for number in range(PARTITIONS):
+            values = f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
+            connection.execute(f"CREATE TABLE {table}_{number} PARTITION OF {table} {values}")
+        connection.execute(f"DROP TABLE {table}_whole")
 
 
 def _lives(pid: int) -> bool:

@@ -29,6 +29,8 @@ LIFETIME_SECONDS: Final = 3600
 DELETED: Final = object()
 """As a value among the changes: the member is taken out."""
 
+_CURVES: Final = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1}
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
@@ -65,23 +67,29 @@ def new_rsa_key(kid: str = "rsa-fresh", alg: str = "RS256", bits: int = 2048) ->
     return SigningKey(rsa.generate_private_key(public_exponent=65537, key_size=bits), kid, alg)
 
 
-@cache
 def rsa_key(kid: str = "rsa-1", alg: str = "RS256") -> SigningKey:
     """The RSA key of that name, generated once in a test process for each (kid, alg)."""
-    return new_rsa_key(kid, alg)
+    return _kept(kid, alg)
 
 
-@cache
 def ec_key(alg: str = "ES256", kid: str | None = None) -> SigningKey:
     """A P-256 (ES256) or P-384 (ES384) key, generated once in a test process."""
-    curve = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1}[alg]()
-    return SigningKey(ec.generate_private_key(curve), kid or f"ec-{alg}", alg)
+    return _kept(kid or f"ec-{alg}", alg)
+
+
+def ed_key(kid: str = "ed-1") -> SigningKey:
+    """An Ed25519 key (alg EdDSA), generated once in a test process."""
+    return _kept(kid, "EdDSA")
 
 
 @cache
-def ed_key(kid: str = "ed-1") -> SigningKey:
-    """An Ed25519 key (alg EdDSA), generated once in a test process."""
-    return SigningKey(ed25519.Ed25519PrivateKey.generate(), kid, "EdDSA")
+def _kept(kid: str, alg: str) -> SigningKey:
+    # One cache behind the three: one that saw defaults would make two keys of `ec_key()` and `ec_key("ES256")`.
+    if alg == "EdDSA":
+        return SigningKey(ed25519.Ed25519PrivateKey.generate(), kid, alg)
+    if alg in _CURVES:
+        return SigningKey(ec.generate_private_key(_CURVES[alg]()), kid, alg)
+    return new_rsa_key(kid, alg)
 
 
 def key_set(*keys: SigningKey | Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ def test_mint_without_a_body_is_a_good_token_for_the_first_user(tenant):
     claims = _claims(tenant.mint())
     assert claims["sub"] == "auth0|ada"
     assert claims["aud"] == API
-    assert claims["scope"] == "read:profile read:email write:profile"
+    assert claims["scope"] == "read:profile read:email write:profile delete:account"
     assert claims["exp"] - claims["iat"] == 86400
 
 

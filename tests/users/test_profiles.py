@@ -36,7 +36,7 @@ def change(database: Database, document: Any, identity: Identity = ADA, now: dat
 
 def stored(database: Database, identity: Identity = ADA) -> Profile | None:
     with database.read() as session:
-        return find(session, identity)
+        return find(session, identity, NOW)
 
 
 def head(database: Database) -> int:
@@ -133,7 +133,7 @@ def test_observe_when_the_operator_has_set_roles_then_claims_do_not_overwrite_th
     visit(database)
 
     def set_by_operator(session: Any) -> None:
-        account = accounts.lock(session, ADA)
+        account = accounts.lock(session, ADA, NOW)
         account.roles, account.sources = '["admin"]', '{"roles":"operator"}'
 
     database.transact(set_by_operator)

@@ -115,7 +115,7 @@ def test_due_when_never_asked_or_a_day_ago_then_yes_and_else_no(database):
     assert userinfo.due(profile, NOW)
     assert database.transact(lambda session: userinfo.reserve(session, ADA, NOW))
     with database.read() as session:
-        profile = find(session, ADA)
+        profile = find(session, ADA, NOW)
     assert not userinfo.due(profile, NOW + timedelta(hours=23, minutes=59))
     assert userinfo.due(profile, NOW + timedelta(days=1))
 
@@ -154,6 +154,6 @@ def test_reserve_when_taken_then_the_profile_has_not_changed(database):
     before = database.transact(lambda session: observe(session, ADA, TenantFacts({}), NOW))
     database.transact(lambda session: userinfo.reserve(session, ADA, NOW))
     with database.read() as session:
-        after = find(session, ADA)
+        after = find(session, ADA, NOW)
     assert after is not None
     assert (after.seq, after.updated_at) == (before.seq, before.updated_at)

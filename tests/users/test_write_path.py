@@ -41,7 +41,7 @@ def test_race_when_the_writer_reads_before_it_locks_then_updates_are_lost(databa
 
     def naive(database: Database, document: dict[str, Any], meet: Meet) -> int:
         with database.read() as session:
-            before = find(session, ADA)
+            before = find(session, ADA, NOW)
         assert before is not None
         meet()
         merged = merge(before.members["attributes"], document["attributes"])
@@ -90,7 +90,7 @@ def race(database: Database, write: Writer) -> tuple[dict[str, Any], list[int], 
 
     run_all([threading.Thread(target=device, args=(number,)) for number in range(DEVICES)])
     with database.read() as session:
-        profile = find(session, ADA)
+        profile = find(session, ADA, NOW)
     assert profile is not None
     return profile.members["attributes"], [seq for own in seqs for seq in own], profile.seq
 

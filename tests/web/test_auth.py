@@ -7,7 +7,8 @@ import pytest
 from tests.support import tokens
 from tests.support.api import Api
 
-BARE = 'Bearer realm="api.example", resource_metadata="https://api.example/.well-known/oauth-protected-resource"'
+REALM = 'realm="api.example", resource_metadata="https://api.example/.well-known/oauth-protected-resource"'
+BARE = f'Bearer {REALM}, DPoP {REALM}, algs="ES256 Ed25519 EdDSA RS256 PS256"'
 
 
 @pytest.mark.parametrize("place", ["query", "form", "cookie"])
@@ -45,7 +46,7 @@ def test_two_headers_when_joined_by_the_server_then_refused_on_the_comma(api: Ap
     assert answer.json["code"] == "malformed_authorization"
 
 
-@pytest.mark.parametrize("value", [None, "", "Basic YTpi", "Token abc", "DPoP abc"])
+@pytest.mark.parametrize("value", [None, "", "Basic YTpi", "Token abc", "DPoPs abc"])
 def test_no_credentials_when_header_absent_or_another_scheme_then_bare_challenge(api: Api, value):
     """T3: No header, an empty one, or another scheme is "no credentials": 401 with a bare challenge."""
     headers = {} if value is None else {"Authorization": value}
@@ -206,7 +207,7 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     keys = parse_key_set(tokens.key_set(tokens.rsa_key()), ("RS256",))
     sources = {issuer: StaticKeySource(issuer, keys) for issuer in (old, new)}
     policy = TokenPolicy(issuers=(old, new), audiences=frozenset({tokens.AUDIENCE}), algorithms=("RS256",))
-    parts = Runtime(settings, None, sources, Verifier(policy, sources))  # type: ignore[arg-type]
+    parts = Runtime(settings, None, sources, Verifier(policy, sources), None)  # type: ignore[arg-type]
     assert parts.identity_of(
         parts.verifier.verify(tokens.mint(tokens.rsa_key(), None, {"iss": new}), now=tokens.NOW)
     ) == (Identity(old, tokens.SUBJECT))

@@ -49,7 +49,7 @@ def test_openapi_when_served_then_every_operation_has_id_summary_security_and_pr
         assert "security" in operation
         assert "200" in operation["responses"]
     patch = document["paths"]["/v1/me"]["patch"]
-    assert patch["security"] == [{"tenant": ["write:profile"]}]
+    assert patch["security"] == [{"tenant": ["write:profile"]}, {"tenant": ["write:profile"], "dpop": []}]
     assert {"400", "401", "403", "412", "413", "415", "422", "503"} <= set(patch["responses"])
     assert "token_expired" in patch["responses"]["401"]["description"]
     assert document["paths"]["/v1"]["get"]["security"] == []

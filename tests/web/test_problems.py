@@ -62,10 +62,10 @@ def test_table_when_compared_with_the_contract_then_the_same():
     assert seen == {reason.code for reason in Reason}
 
 
-def test_retryable_when_asked_then_401_409_429_503_and_insufficient_scope():
+def test_retryable_when_asked_then_401_408_429_503_busy_and_insufficient_scope():
     """T25: `retryable`: the same body can succeed once `action` is done; 408 is ours, for slow networks."""
     for code, problem in PROBLEMS.items():
-        expected = problem.status in {401, 408, 409, 429, 503} or code == "insufficient_scope"
+        expected = problem.status in {401, 408, 429, 503} or code in {"busy", "insufficient_scope"}
         assert problem.retryable is expected, code
 
 

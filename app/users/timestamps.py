@@ -1,0 +1,15 @@
+"""Times as the API writes them.
+
+Takes   an aware time
+Gives   RFC 3339, UTC, milliseconds
+Raises  nothing
+Not     how times are stored (app/db.py)
+Source  RFC 3339 §5.6; docs/contracts/user-data.md U1
+"""
+
+from datetime import UTC, datetime
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write the time, cut to milliseconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
