@@ -19,16 +19,16 @@ from app.commands.purge import purge_command
 from app.commands.revoke import revoke_group
 from app.db import Database
 from app.oauth.claims import TokenPolicy
-from app.oauth.denylist import DenylistWatch
-from app.oauth.dpop import DpopProofs, ProofStore
-from app.oauth.dpop_nonce import Nonces
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_cache import CachedKeySource
-from app.oauth.key_download import KeyDownload
-from app.oauth.key_snapshot import KeySnapshot
-from app.oauth.key_source import KeySource, StaticKeySource
-from app.oauth.lifetimes import Lifetimes
-from app.oauth.snapshot_keeper import SnapshotKeeper
+from app.oauth.dpop.check import DpopProofs, ProofStore
+from app.oauth.dpop.nonces import Nonces
+from app.oauth.keys.cache import CachedKeySource
+from app.oauth.keys.download import KeyDownload
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.lifetimes import Lifetimes
+from app.oauth.keys.snapshot import KeySnapshot
+from app.oauth.keys.snapshot_keeper import SnapshotKeeper
+from app.oauth.keys.source import KeySource, StaticKeySource
+from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from app.stores.proofs_database import DatabaseProofStore

@@ -17,10 +17,10 @@ from itertools import cycle
 from statistics import median
 
 from app.oauth.claims import TokenPolicy
-from app.oauth.denylist import DenylistWatch, Snapshot
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
-from app.oauth.revocation_entry import KINDS, Kind, Revocation, denylist_of
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
+from app.oauth.revocation.entry import KINDS, Kind, Revocation, denylist_of
+from app.oauth.revocation.watch import DenylistWatch, Snapshot
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from benchmarks.credentials import AUDIENCE, ISSUER, Credentials

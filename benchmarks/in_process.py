@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from app.oauth.bearer import token_from_header
 from app.oauth.claims import TokenPolicy
 from app.oauth.errors import InvalidToken
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier

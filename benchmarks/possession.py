@@ -28,9 +28,9 @@ from joserfc.jwk import import_key
 from app.commands.db import upgrade
 from app.db import Database
 from app.oauth.claims import TokenPolicy
-from app.oauth.dpop import DpopProofs, PresentedProof
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.dpop.check import DpopProofs, PresentedProof
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from app.stores.proofs_database import DatabaseProofStore

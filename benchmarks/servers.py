@@ -67,7 +67,7 @@ def serving(entry: str, settings: Mapping[str, str]) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", entry]
     # Nothing of the caller's own settings: a figure must not depend on a forgotten variable.
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "PORT": str(port), **settings}
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "PORT": str(port), "JWKS_SNAPSHOT_DIR": "", **settings}
     with subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as master:

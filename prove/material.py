@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
-from app.oauth.jwks import KeySet, parse_key_set
+from app.oauth.keys.jwks import KeySet, parse_key_set
 
 
 def segment(content: bytes) -> str:

@@ -25,7 +25,7 @@ _WORK: Final = _ROOT / "var" / "prove" / "mutation"
 _COPIED: Final = ("app", "config", "tests", "pyproject.toml")
 _LOWEST_SCORE: Final = 90.0
 _CANNOT_RUN: Final = 2
-_RESULT: Final = re.compile(r"^\s+app\.oauth\.(\w+)\.(\S+): ([a-z ]+)$", re.MULTILINE)
+_RESULT: Final = re.compile(r"^\s+app\.oauth\.([\w.]+)\.(x\S+): ([a-z ]+)$", re.MULTILINE)
 # What a change that was noticed ends in; a test that never ends has noticed it, too.
 _NOTICED: Final = frozenset({"killed", "timeout", "suspicious", "segfault"})
 
@@ -33,7 +33,8 @@ _NOTICED: Final = frozenset({"killed", "timeout", "suspicious", "segfault"})
 def main() -> int:
     """Run mutmut on a copy of the project, so that nothing of it is ever changed."""
     with (_ROOT / "pyproject.toml").open("rb") as settings:
-        rooms = [Path(path).stem for path in tomllib.load(settings)["tool"]["mutmut"]["only_mutate"]]
+        paths = tomllib.load(settings)["tool"]["mutmut"]["only_mutate"]
+    rooms = [".".join(Path(path).relative_to("app/oauth").with_suffix("").parts) for path in paths]
     parser = argparse.ArgumentParser(prog="python -m prove.mutants", description="Mutation testing of the pure rooms.")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("room", nargs="*", help=f"of {', '.join(rooms)}; all unless told")
@@ -70,10 +71,10 @@ def _tell(room: str, results: list[tuple[str, str, str]]) -> bool:
     of_room = [(name, outcome) for its_room, name, outcome in results if its_room == room]
     counted = Counter("noticed" if outcome in _NOTICED else outcome for _, outcome in of_room)
     if not of_room:
-        print(f"{room:14} nothing to change")
+        print(f"{room:16} nothing to change")
         return True
     score = 100 * counted["noticed"] / len(of_room)
-    print(f"{room:14} {counted['noticed']:4} of {len(of_room):4} noticed, {score:5.1f} %")
+    print(f"{room:16} {counted['noticed']:4} of {len(of_room):4} noticed, {score:5.1f} %")
     for name, outcome in of_room:
         if outcome not in _NOTICED:
             print(f"    {outcome}: {name}")

@@ -17,12 +17,12 @@ from typing import Any, Final
 from app.oauth.access_token import AccessToken
 from app.oauth.bearer import credentials_from_header
 from app.oauth.claims import check
-from app.oauth.dpop import DpopProofs, PresentedProof
-from app.oauth.dpop_url import normalised, of_request
+from app.oauth.dpop.check import DpopProofs, PresentedProof
+from app.oauth.dpop.url import normalised, of_request
 from app.oauth.errors import InvalidToken
 from app.oauth.header import judge, parse
-from app.oauth.jwks import KeySetRejected, parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import KeySetRejected, parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.strict_json import MAX_BYTES, MAX_DEPTH, NotStrictJson, parse_object
 from app.oauth.strict_json import parse as parse_json
 from app.oauth.verifier import Verifier

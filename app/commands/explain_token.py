@@ -31,7 +31,7 @@ from app.commands.diagnosis.situation import Situation
 from app.commands.reading import revocations_of
 from app.commands.screen import Screen
 from app.oauth.claims import TokenPolicy
-from app.oauth.revocation import NOTHING_REVOKED
+from app.oauth.revocation.rules import NOTHING_REVOKED
 from config.settings import Settings
 
 _EXIT_STATUS = {True: 0, False: 1, None: 2}

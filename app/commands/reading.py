@@ -9,8 +9,8 @@ Source  docs/contracts/tokens.md T24; SQLite "Database File Format" §1.3: bytes
 
 from pathlib import Path
 
-from app.oauth.denylist import RevocationsUnavailable
-from app.oauth.revocation import Denylist
+from app.oauth.revocation.rules import Denylist
+from app.oauth.revocation.watch import RevocationsUnavailable
 from app.stores.revocations import Revocations
 
 _MAGIC = b"SQLite format 3\x00"

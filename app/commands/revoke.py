@@ -24,9 +24,8 @@ from app.commands.diagnosis.pasted import NothingToJudge, read
 from app.commands.screen import printable
 from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
-from app.oauth.denylist import OBEYED_WITHIN_SECONDS
 from app.oauth.errors import InvalidToken
-from app.oauth.revocation_entry import (
+from app.oauth.revocation.entry import (
     KINDS,
     Identified,
     Kind,
@@ -39,6 +38,7 @@ from app.oauth.revocation_entry import (
     of_token,
     of_user,
 )
+from app.oauth.revocation.watch import OBEYED_WITHIN_SECONDS
 from app.stores.revocation_models import MAX_NOTE_LENGTH
 from app.stores.revocations import Entry, Revocations
 from config.settings import Settings

@@ -3,7 +3,7 @@
 Takes   the value of the header as WSGI gives it (repeated headers are joined by a comma), or None
 Gives   scheme and token, or None if the caller sent no credentials of a scheme that is taken
 Raises  InvalidToken(MALFORMED_AUTHORIZATION | TOKEN_TOO_LARGE)
-Not     whether the token is a JWT (header.py) or good (verifier.py); the DPoP field (dpop_proof.py)
+Not     whether the token is a JWT (header.py) or good (verifier.py); the DPoP field (dpop/proof.py)
 Source  RFC 6750 §2.1; RFC 9449 §7.1; RFC 9110 §11.4, §11.6.2; docs/contracts/tokens.md T1 to T4
 """
 

@@ -13,7 +13,7 @@ from threading import Lock
 from cachetools import LRUCache
 
 from app.oauth.access_token import AccessToken
-from app.oauth.jwks import VerificationKey
+from app.oauth.keys.jwks import VerificationKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Takes   token: str, from anyone;  now: seconds since the epoch (UTC);  the proof
         policy, one KeySource for each of its issuers, a cache or None, the denylist, how proofs are checked or None
 Gives   AccessToken
 Raises  InvalidToken(reason), the first fault in the order of §2; KeysUnavailable, which is OUR fault (T27)
-Not     scopes (scopes.py), where the token stood (bearer.py), what a good proof is (dpop.py)
+Not     scopes (scopes.py), where the token stood (bearer.py), what a good proof is (dpop/check.py)
 Source  RFC 7515 §5.2; RFC 7519 §7.2; RFC 8725; RFC 9449 §7; docs/contracts/tokens.md T6 to T19, T24, V1 to V4
 
 `iss` must be read before the signature to choose the keys, and the rest of the payload must not count before it.
@@ -20,13 +20,13 @@ from hashlib import sha256
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
-from app.oauth.dpop import PresentedProof, ProofCheck
+from app.oauth.dpop.check import PresentedProof, ProofCheck
 from app.oauth.errors import InvalidToken, KeysUnavailable
 from app.oauth.header import Header, judge, parse
-from app.oauth.jwks import VerificationKey
-from app.oauth.key_source import KeySource
+from app.oauth.keys.jwks import VerificationKey
+from app.oauth.keys.source import KeySource
 from app.oauth.reasons import Reason
-from app.oauth.revocation import NOTHING_REVOKED, DenylistSource, NothingRevoked
+from app.oauth.revocation.rules import NOTHING_REVOKED, DenylistSource, NothingRevoked
 from app.oauth.strict_json import NotStrictJson, parse_object
 from app.oauth.token_cache import TokenCache, VerifiedToken
 

@@ -3,7 +3,7 @@
 Takes   Database; thumbprint, digest and times of one proof
 Gives   DatabaseProofStore, a ProofStore; DpopProof, its table
 Raises  TooManyProofs; ProofsUnavailable for a database that is down, busy, not migrated, or full of live proofs
-Not     what a good proof is (app/oauth/dpop.py)
+Not     what a good proof is (app/oauth/dpop/check.py)
 Source  docs/contracts/tokens.md P2; PostgreSQL "INSERT", ON CONFLICT
 
 One statement asks and remembers: of two that bring the same proof at the same time, the unique key lets one insert.
@@ -33,7 +33,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base, Database, DatabaseBusy, DatabaseUnavailable
-from app.oauth.dpop_faults import ProofsUnavailable, TooManyProofs
+from app.oauth.dpop.faults import ProofsUnavailable, TooManyProofs
 
 MAX_PROOFS_PER_KEY: Final = 2_000
 MAX_PROOFS: Final = 1_000_000

@@ -3,7 +3,7 @@
 Takes   url: valkey://, valkeys://, redis://, rediss:// or unix://; thumbprint, digest and times of one proof
 Gives   ValkeyProofStore, a ProofStore
 Raises  TooManyProofs; ProofsUnavailable for a server that is down, slow, not writable, or full of live proofs
-Not     what a good proof is (app/oauth/dpop.py); a cluster of servers
+Not     what a good proof is (app/oauth/dpop/check.py); a cluster of servers
 Source  docs/contracts/tokens.md P2; Valkey "EVAL", "Scripting: atomicity of scripts"
 
 One script asks and remembers in one round trip, and the server runs one script at a time. The proofs of a key are a
@@ -19,13 +19,13 @@ from valkey.backoff import NoBackoff
 from valkey.exceptions import ValkeyError
 from valkey.retry import Retry
 
-from app.oauth.dpop_faults import ProofsUnavailable, TooManyProofs
+from app.oauth.dpop.faults import ProofsUnavailable, TooManyProofs
 
 MAX_PROOFS_PER_KEY: Final = 2_000
 MAX_PROOFS: Final = 1_000_000
 TIMEOUT_SECONDS: Final = 1.0
 _SLICE_SECONDS: Final = 30
-# The counters of so many slices are added up; a proof lives for 150 s at most (dpop.py, dpop_nonce.py).
+# The counters of so many slices are added up; a proof lives for 150 s at most (dpop/check.py, dpop/nonces.py).
 _SLICES: Final = 8
 # The braces put all keys into one slot, where a cluster is behind the address after all.
 _PREFIX: Final = "{postern:proofs}:"

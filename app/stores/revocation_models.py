@@ -3,7 +3,7 @@
 Takes   nothing
 Gives   RevocationRow, RevocationVersion
 Raises  nothing
-Not     rules: what an entry means (app/oauth/revocation_entry.py), in which order rows change (revocations.py)
+Not     rules: what an entry means (app/oauth/revocation/entry.py), in which order rows change (revocations.py)
 Source  docs/contracts/tokens.md T24, K11
 """
 

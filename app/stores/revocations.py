@@ -3,7 +3,7 @@
 Takes   Database; for_watch(url) makes one whose waits are short
 Gives   Revocations: a RevocationStore for the watch; add(), lift(), entries() for the operator
 Raises  RevocationsUnavailable to the watch;  DatabaseUnavailable, DatabaseBusy to the operator
-Not     what an entry means (app/oauth/revocation_entry.py), the watch itself (app/oauth/denylist.py)
+Not     what an entry means (app/oauth/revocation/entry.py), the watch itself (app/oauth/revocation/watch.py)
 Source  docs/contracts/tokens.md T24, K11
 
 Every change raises `revocation_version` in its own transaction, first, and holds that row until it commits; the watch
@@ -20,8 +20,8 @@ from sqlalchemy import ColumnElement, delete, exists, make_url, or_, select, upd
 from sqlalchemy.orm import Session
 
 from app.db import Database, DatabaseBusy, DatabaseUnavailable
-from app.oauth.denylist import RevocationsUnavailable, Snapshot
-from app.oauth.revocation_entry import Kind, Revocation, denylist_of, stricter
+from app.oauth.revocation.entry import Kind, Revocation, denylist_of, stricter
+from app.oauth.revocation.watch import RevocationsUnavailable, Snapshot
 from app.stores.revocation_models import RevocationRow, RevocationVersion
 
 # A clock that is slow may still take a token for alive whose entry has ended by ours.

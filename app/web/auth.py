@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from flask import Flask, Request, Response, g
 from flask.globals import app_ctx, request_ctx
 
-from app.oauth import dpop_url, scopes
+from app.oauth import scopes
 from app.oauth.access_token import AccessToken
 from app.oauth.bearer import credentials_from_header, scheme_of
-from app.oauth.dpop import PresentedProof
-from app.oauth.dpop_nonce import Nonces
+from app.oauth.dpop import url as dpop_url
+from app.oauth.dpop.check import PresentedProof
+from app.oauth.dpop.nonces import Nonces
 from app.oauth.errors import InvalidToken
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response
 
-from app.oauth.dpop_proof import ALGORITHMS
+from app.oauth.dpop.proof import ALGORITHMS
 from app.web.answers import PUBLIC, json_answer
 from app.web.openapi import Blueprint
 from app.web.policy import public

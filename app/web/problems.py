@@ -19,8 +19,8 @@ from werkzeug.exceptions import HTTPException
 from app.db import DatabaseBusy, DatabaseUnavailable
 from app.oauth import challenge
 from app.oauth.bearer import Scheme, scheme_of
-from app.oauth.dpop_faults import InvalidProof, ProofsUnavailable, TooManyProofs
-from app.oauth.dpop_proof import ALGORITHMS
+from app.oauth.dpop.faults import InvalidProof, ProofsUnavailable, TooManyProofs
+from app.oauth.dpop.proof import ALGORITHMS
 from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused, StepUpRequired
 from app.users.deletion import Deletion, as_document
 from app.users.errors import AccountDeleted, AccountDeletionScheduled, AccountExists, FieldReadOnly, ValidationFailed

@@ -13,8 +13,8 @@ from flask import current_app
 
 from app.db import Database
 from app.oauth.access_token import AccessToken
-from app.oauth.denylist import DenylistWatch
-from app.oauth.key_source import KeySource, start_all
+from app.oauth.keys.source import KeySource, start_all
+from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.verifier import Verifier
 from app.users.identity import Identity
 from config.settings import Settings

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
 from app.oauth.errors import InvalidToken
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from tests.support.api import Api, settings_for

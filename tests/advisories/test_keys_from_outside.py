@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from app.oauth.claims import SUPPORTED_ALGORITHMS
 from app.oauth.errors import InvalidToken, KeysUnavailable
-from app.oauth.key_cache import CachedKeySource
-from app.oauth.key_download import KeyDownload
+from app.oauth.keys.cache import CachedKeySource
+from app.oauth.keys.download import KeyDownload
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from tests.advisories.gate import EC, ED, POLICY, RSA, RSA_2, START, Gate, good, good_claims, good_header

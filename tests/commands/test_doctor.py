@@ -16,8 +16,8 @@ from app.commands.db import downgrade, upgrade
 from app.commands.doctor import doctor_command, examine
 from app.commands.screen import Finding
 from app.db import Database
-from app.oauth.key_download import KeyDownload
-from app.oauth.key_snapshot import KeySnapshot, Snapshot
+from app.oauth.keys.download import KeyDownload
+from app.oauth.keys.snapshot import KeySnapshot, Snapshot
 from config.settings import Settings
 from tests.support import tokens
 from tests.support.command_line import flask

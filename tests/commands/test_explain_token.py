@@ -15,9 +15,9 @@ from app.commands.db import upgrade
 from app.commands.explain_token import Explained, explain_token_command
 from app.commands.screen import Screen
 from app.db import Database
-from app.oauth.key_download import KeyDownload
-from app.oauth.key_snapshot import KeySnapshot, Snapshot
-from app.oauth.revocation_entry import of_client, of_key, of_token, of_user
+from app.oauth.keys.download import KeyDownload
+from app.oauth.keys.snapshot import KeySnapshot, Snapshot
+from app.oauth.revocation.entry import of_client, of_key, of_token, of_user
 from app.stores.revocations import Revocations
 from tests.support import tokens
 from tests.support.api import running, settings_for

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from app.commands.db import upgrade
 from app.commands.explain_token import Explained, gather
 from app.oauth.claims import SUPPORTED_ALGORITHMS
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from tests.advisories import (

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from app.commands.db import upgrade
-from app.oauth.dpop_faults import Fault
+from app.oauth.dpop.faults import Fault
 from tests.e2e.test_gunicorn import AUDIENCE, Server
 from tests.support import tokens
 from tests.support.databases import PostgresqlServer

@@ -14,9 +14,9 @@ import requests
 
 from app import factory
 from app.commands.db import upgrade
-from app.oauth.key_cache import CachedKeySource
-from app.oauth.lifetimes import HeldKeys
-from app.oauth.unknown_keys import UnknownKeys
+from app.oauth.keys.cache import CachedKeySource
+from app.oauth.keys.lifetimes import HeldKeys
+from app.oauth.keys.unknown import UnknownKeys
 from config.settings import Settings
 from tests.support import tokens
 from tests.support.gunicorn_server import AUDIENCE, GunicornServer

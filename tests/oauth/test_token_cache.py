@@ -3,7 +3,7 @@
 import threading
 
 from app.oauth.access_token import AccessToken
-from app.oauth.jwks import parse_key_set
+from app.oauth.keys.jwks import parse_key_set
 from app.oauth.token_cache import TokenCache, VerifiedToken
 from tests.support.tokens import AUDIENCE, ISSUER, NOW, key_set, rsa_key
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
 from app.oauth.errors import InvalidToken, KeysUnavailable
-from app.oauth.jwks import KeySet, VerificationKey, parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import KeySet, VerificationKey, parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier

@@ -3,11 +3,11 @@
 import pytest
 
 from app.oauth.claims import TokenPolicy
-from app.oauth.dpop import DpopProofs, PresentedProof
-from app.oauth.dpop_faults import Fault, InvalidProof
+from app.oauth.dpop.check import DpopProofs, PresentedProof
+from app.oauth.dpop.faults import Fault, InvalidProof
 from app.oauth.errors import InvalidToken
-from app.oauth.jwks import parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier

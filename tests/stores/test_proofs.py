@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from app.commands.db import upgrade
 from app.db import Database
-from app.oauth.dpop import ProofStore
-from app.oauth.dpop_faults import ProofsUnavailable, TooManyProofs
+from app.oauth.dpop.check import ProofStore
+from app.oauth.dpop.faults import ProofsUnavailable, TooManyProofs
 from app.stores.proofs_database import SWEEP_EVERY_SECONDS, DatabaseProofStore
 from app.stores.proofs_valkey import ValkeyProofStore
 from tests.support.tokens import NOW

@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, text
 
 from app.commands.db import upgrade
 from app.db import Database, DatabaseUnavailable
-from app.oauth.denylist import RevocationsUnavailable, Snapshot
-from app.oauth.revocation import NOTHING_REVOKED, Denylist
-from app.oauth.revocation_entry import Revocation, of_client, of_key, of_token, of_user
+from app.oauth.revocation.entry import Revocation, of_client, of_key, of_token, of_user
+from app.oauth.revocation.rules import NOTHING_REVOKED, Denylist
+from app.oauth.revocation.watch import RevocationsUnavailable, Snapshot
 from app.stores.revocation_models import RevocationRow, RevocationVersion
 from app.stores.revocations import Revocations
 from tests.support.gateway import Gateway

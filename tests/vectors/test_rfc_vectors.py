@@ -11,8 +11,8 @@ import pytest
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
 from app.oauth.errors import InvalidToken
 from app.oauth.header import parse
-from app.oauth.jwks import KeySet, KeySetRejected, parse_key_set
-from app.oauth.key_source import StaticKeySource
+from app.oauth.keys.jwks import KeySet, KeySetRejected, parse_key_set
+from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
 from tests.support.tokens import segment

@@ -195,8 +195,8 @@ def test_caching_when_error_or_whoami_then_no_store_and_data_private(api: Api):
 def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated):
     """T11: a user's identity is keyed by the first one listed: moving to a custom domain loses nobody's data."""
     from app.oauth.claims import TokenPolicy
-    from app.oauth.jwks import parse_key_set
-    from app.oauth.key_source import StaticKeySource
+    from app.oauth.keys.jwks import parse_key_set
+    from app.oauth.keys.source import StaticKeySource
     from app.oauth.verifier import Verifier
     from app.users.identity import Identity
     from app.web.runtime import Runtime

@@ -12,8 +12,8 @@ import pytest
 import requests
 from werkzeug.test import TestResponse
 
-from app.oauth.dpop_faults import Fault, ProofsUnavailable, TooManyProofs
-from app.oauth.dpop_nonce import Nonces
+from app.oauth.dpop.faults import Fault, ProofsUnavailable, TooManyProofs
+from app.oauth.dpop.nonces import Nonces
 from app.web.problem_help import HELP
 from tests.support.api import Api, running, settings_for
 from tests.support.proofs import APP_KEY, OTHER_KEY, Request, public_jwk

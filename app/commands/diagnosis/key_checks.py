@@ -18,7 +18,7 @@ from app.commands.diagnosis.words import quoted
 from app.oauth.claims import issuer_of
 from app.oauth.errors import InvalidToken
 from app.oauth.header import Header, Judged
-from app.oauth.jwks import KeySet, VerificationKey
+from app.oauth.keys.jwks import KeySet, VerificationKey
 from app.oauth.reasons import Reason
 
 Claims = dict[str, Any]

@@ -14,11 +14,11 @@ from pathlib import Path
 from app.commands.diagnosis.words import short
 from app.commands.screen import duration
 from app.oauth.errors import KeysUnavailable
-from app.oauth.jwks import KeySet, VerificationKey, parse_key_set
-from app.oauth.key_download import DownloadFailed, KeyDownload
-from app.oauth.key_snapshot import KeySnapshot, SnapshotFailed
-from app.oauth.key_source import StaticKeySource
-from app.oauth.lifetimes import Lifetimes
+from app.oauth.keys.download import DownloadFailed, KeyDownload
+from app.oauth.keys.jwks import KeySet, VerificationKey, parse_key_set
+from app.oauth.keys.lifetimes import Lifetimes
+from app.oauth.keys.snapshot import KeySnapshot, SnapshotFailed
+from app.oauth.keys.source import StaticKeySource
 from config.settings import Settings
 
 

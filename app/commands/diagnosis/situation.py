@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from app.commands.diagnosis.keys import Published, PublishedSource
 from app.oauth.claims import TokenPolicy
-from app.oauth.dpop import PresentedProof
-from app.oauth.revocation import NOTHING_REVOKED, Denylist
+from app.oauth.dpop.check import PresentedProof
+from app.oauth.revocation.rules import NOTHING_REVOKED, Denylist
 from app.oauth.verifier import Verifier
 
 

@@ -15,7 +15,7 @@ from app.commands.diagnosis.keys import NotLooked
 from app.commands.diagnosis.situation import Situation
 from app.commands.screen import Finding
 from app.oauth.bearer import credentials_from_header
-from app.oauth.dpop import PresentedProof
+from app.oauth.dpop.check import PresentedProof
 from app.oauth.errors import InvalidToken, KeysUnavailable, Refused
 from app.oauth.reasons import Action, Reason
 

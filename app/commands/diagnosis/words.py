@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from app.fetch import FetchFailed
-from app.oauth.key_download import DownloadFailed
+from app.oauth.keys.download import DownloadFailed
 
 _LONGEST = 160
 

@@ -28,7 +28,7 @@ from app.commands.diagnosis.keys import snapshot_of
 from app.commands.reading import revocations_of, why_unusable
 from app.commands.screen import Finding, duration
 from app.db import Database, DatabaseBusy, DatabaseUnavailable, migrations
-from app.oauth.key_snapshot import SnapshotFailed
+from app.oauth.keys.snapshot import SnapshotFailed
 from config.settings import Settings
 
 _NOTICED_SECONDS = 5

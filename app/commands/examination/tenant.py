@@ -18,9 +18,9 @@ from app import fetch
 from app.commands.diagnosis.keys import download_of, left_out, names
 from app.commands.diagnosis.words import quoted, short, slight_difference
 from app.commands.screen import Finding, duration
-from app.oauth.discovery import DiscoveryRejected, document_url, read
-from app.oauth.jwks import KeySet, KeySetRejected, parse_key_set
-from app.oauth.key_download import DownloadFailed
+from app.oauth.keys.discovery import DiscoveryRejected, document_url, read
+from app.oauth.keys.download import DownloadFailed
+from app.oauth.keys.jwks import KeySet, KeySetRejected, parse_key_set
 from config.settings import Settings
 
 _OK = 200
