@@ -1,6 +1,5 @@
 """The WSGI entry: `gunicorn -c config/gunicorn_conf.py wsgi:app`."""
 
-from app.factory import create_app
-from config.settings import Settings
+from app.factory import app_or_exit
 
-app = create_app(Settings.from_env_or_exit())
+app = app_or_exit()

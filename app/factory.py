@@ -2,7 +2,7 @@
 
 Takes   Settings
 Gives   a Flask application; its parts stand in `app.extensions["postern"]`
-Raises  PolicyError for a route without a policy; OSError, KeySetRejected for an unusable JWKS_FILE
+Raises  PolicyError for a route without a policy; SettingsError for a setting that a part cannot work with
 Not     the fetch of the keys, which waits for the worker (Runtime.start, K9); migrations, a step of their own
 """
 
@@ -19,11 +19,12 @@ from app.commands.purge import purge_command
 from app.commands.revoke import revoke_group
 from app.db import Database
 from app.oauth.claims import TokenPolicy
+from app.oauth.dpop import url as dpop_url
 from app.oauth.dpop.check import DpopProofs, ProofStore
 from app.oauth.dpop.nonces import Nonces
 from app.oauth.keys.cache import CachedKeySource
 from app.oauth.keys.download import KeyDownload
-from app.oauth.keys.jwks import parse_key_set
+from app.oauth.keys.jwks import KeySet, KeySetRejected, parse_key_set
 from app.oauth.keys.lifetimes import Lifetimes
 from app.oauth.keys.snapshot import KeySnapshot
 from app.oauth.keys.snapshot_keeper import SnapshotKeeper
@@ -52,7 +53,7 @@ from app.web import (
 from app.web.problem_help import ACTIONS
 from app.web.runtime import Runtime
 from app.web.scopes import SCOPES
-from config.settings import Settings
+from config.settings import Settings, SettingsError, or_exit
 
 # As the cache weighs them (twice what usual tokens really take), so that 10 000 tokens of 0.9 KB fit: about 30 MB.
 _TOKEN_CACHE_BYTES = 80 * 1024 * 1024
@@ -67,6 +68,11 @@ class Application(Flask):
         return func
 
 
+def app_or_exit() -> Flask:
+    """Make the application of this environment, for an entry point: an operator sees what is wrong, no traceback."""
+    return or_exit(lambda: create_app(Settings.from_env()))
+
+
 def create_app(settings: Settings) -> Flask:
     """Put the application together."""
     log.configure(settings.log_format, settings.log_level)
@@ -77,6 +83,9 @@ def create_app(settings: Settings) -> Flask:
     nonces = None
     if settings.dpop_nonce == "required" and settings.dpop_nonce_key is not None:
         nonces = Nonces(settings.dpop_nonce_key.encode())
+    if dpop_url.normalised(settings.public_url) is None:
+        # Every proof would be refused for our own slip.
+        raise SettingsError({"PUBLIC_URL": ["cannot be compared with the htu of a proof: look at % and at its host"]})
     parts = _parts(settings, nonces)
     app.extensions["postern"] = parts
     api = openapi.make_api(app)
@@ -92,7 +101,7 @@ def create_app(settings: Settings) -> Flask:
     app.cli.add_command(doctor_command(settings))
     app.cli.add_command(explain_token_command(Explained(app, settings, _token_policy(settings), policies, ACTIONS)))
     app.cli.add_command(purge_command(settings.database_url))
-    app.cli.add_command(revoke_group(Revocations(parts.database), settings))
+    app.cli.add_command(revoke_group(parts.database, settings))
     return app
 
 
@@ -129,13 +138,17 @@ def _token_policy(settings: Settings) -> TokenPolicy:
 def _proof_store(settings: Settings, database: Database) -> ProofStore:
     """Hosts share the database anyway; SHARED_STORE_URL takes the writes of each request off it (P2)."""
     if settings.shared_store_url is not None:
-        return ValkeyProofStore(settings.shared_store_url)
+        try:
+            return ValkeyProofStore(settings.shared_store_url)
+        except (TypeError, ValueError):
+            # Without the library's words: they repeat the URL, which may hold a password.
+            raise SettingsError({"SHARED_STORE_URL": ["names an option that the client does not know"]}) from None
     return DatabaseProofStore(database)
 
 
 def _key_source(issuer: str, settings: Settings) -> KeySource:
     if settings.jwks_file is not None:
-        return StaticKeySource(issuer, parse_key_set(Path(settings.jwks_file).read_bytes(), settings.token_algorithms))
+        return StaticKeySource(issuer, _keys_of_file(Path(settings.jwks_file), settings.token_algorithms))
     download = KeyDownload(
         issuer,
         settings.token_algorithms,
@@ -154,3 +167,12 @@ def _key_source(issuer: str, settings: Settings) -> KeySource:
         file = KeySnapshot(Path(settings.jwks_snapshot_dir), issuer, settings.token_algorithms)
         copy = SnapshotKeeper(file)
     return CachedKeySource(issuer, download, lifetimes, copy=copy)
+
+
+def _keys_of_file(path: Path, algorithms: tuple[str, ...]) -> KeySet:
+    try:
+        return parse_key_set(path.read_bytes(), algorithms)
+    except OSError:
+        raise SettingsError({"JWKS_FILE": ["cannot be read"]}) from None
+    except KeySetRejected as rejected:
+        raise SettingsError({"JWKS_FILE": [f"holds no key set that could verify a token: {rejected.why}"]}) from None

@@ -11,12 +11,14 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 # NOTE: `none` and every HS* are left out on purpose: a public key must never serve as an HMAC secret (RFC 8725 §3.1).
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 MAX_SKEW_SECONDS = 120
 MIN_KEY_CHARACTERS = 32
+MIN_LOGIN_AGE_SECONDS = 60
 Problems = Iterator[tuple[str, str]]
 
 
@@ -82,7 +84,7 @@ def key_problems(
         yield "JWKS_MIN_TTL_SECONDS", "must not be greater than JWKS_MAX_TTL_SECONDS"
     if jwks_file is not None and issuer_count > 1:
         yield "JWKS_FILE", "serves a single issuer; TENANT_ISSUER names several"
-    if jwks_file is not None and not os.access(jwks_file, os.R_OK):
+    if jwks_file is not None and not (Path(jwks_file).is_file() and os.access(jwks_file, os.R_OK)):
         yield "JWKS_FILE", "must be the path of a file that can be read"
     for origin in origins:
         parts = _split(origin)
@@ -91,6 +93,18 @@ def key_problems(
         )
         if parts is None or not secure or not parts.hostname or parts.path not in {"", "/"} or parts.query:
             yield "JWKS_ALLOWED_ORIGINS", "must hold origins such as https://keys.example.com, without a path"
+
+
+def step_up_problems(max_age_seconds: int | None, acr: str | None) -> Problems:
+    """Yield what is wrong with the login that is asked for before an account is deleted."""
+    if max_age_seconds is not None and max_age_seconds < MIN_LOGIN_AGE_SECONDS:
+        yield (
+            "DELETION_MAX_AGE_SECONDS",
+            f"must be at least {MIN_LOGIN_AGE_SECONDS}: a login takes a moment to come back",
+        )
+    # It stands in a challenge, and one acr never equals two words.
+    if acr is not None and (not _is_plain(acr) or '"' in acr or "\\" in acr):
+        yield "DELETION_ACR", "must be one acr value in printable ASCII, without spaces and quotes"
 
 
 def proof_problems(dpop_mode: str, dpop_nonce: str, nonce_key: str | None) -> Problems:

@@ -8,10 +8,10 @@ Not     gunicorn's own switches (gunicorn_conf.py)
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from environs import EnvValidationError, FileAwareEnv
@@ -22,10 +22,13 @@ from config.checks import (
     log_problems,
     policy_problems,
     proof_problems,
+    step_up_problems,
     store_problems,
     tenant_problems,
     url_problems,
 )
+
+T = TypeVar("T")
 
 DEVELOPMENT_DATABASE = "sqlite:///var/postern.db"
 # Names in the environment that no field of Settings bears.
@@ -101,6 +104,7 @@ class Settings:
                 len(self.tenant_issuers),
             ),
             proof_problems(self.dpop_mode, self.dpop_nonce, self.dpop_nonce_key),
+            step_up_problems(self.deletion_max_age_seconds, self.deletion_acr),
             url_problems(self.public_url),
             log_problems(self.log_format, self.log_level),
             database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
@@ -120,7 +124,7 @@ class Settings:
     def _range_problems(self) -> list[tuple[str, str]]:
         """Numbers that must be positive; where 0 has a meaning (cache off, no tolerance), zero passes."""
         may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds",
-                       "deletion_max_age_seconds", "account_deletion_grace_days"}  # fmt: skip
+                       "account_deletion_grace_days"}  # fmt: skip
         found = []
         for member in fields(self):
             value = getattr(self, member.name)
@@ -173,11 +177,8 @@ class Settings:
 
     @classmethod
     def from_env_or_exit(cls) -> Self:
-        """Read the settings for an entry point: an operator sees the problems, not a traceback."""
-        try:
-            return cls.from_env()
-        except SettingsError as fault:
-            raise SystemExit(f"Postern cannot start: {fault}") from None
+        """Read the settings for an entry point."""
+        return or_exit(cls.from_env)
 
     @classmethod
     def _sealed(cls, env: FileAwareEnv, found: dict[str, Any]) -> Self:
@@ -195,6 +196,14 @@ class Settings:
         if unparsed:
             raise SettingsError(unparsed)
         return settings
+
+
+def or_exit(work: Callable[[], T]) -> T:
+    """Do the work; where the settings are not usable, an operator sees the problems, not a traceback."""
+    try:
+        return work()
+    except SettingsError as fault:
+        raise SystemExit(f"Postern cannot start: {fault}") from None
 
 
 def _issuers(env: FileAwareEnv) -> tuple[str, ...]:

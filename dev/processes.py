@@ -106,6 +106,7 @@ def api_environment(
         "API_AUDIENCE": api_url,
         "ROLES_CLAIM": f"{CLAIMS}/roles",
         "ATTRIBUTES_CLAIM": f"{CLAIMS}/attributes",
+        "AUTH_TIME_CLAIM": f"{CLAIMS}/auth_time",
         "PUBLIC_URL": api_url,
         "PORT": port,
         "DATABASE_URL": f"sqlite:///{database}",

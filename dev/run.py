@@ -43,6 +43,10 @@ def main() -> int:
             return 1
         except KeyboardInterrupt:
             print("\nstopping")
+        finally:
+            # A second Ctrl-C must not break off the stopping.
+            for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(ending, signal.SIG_IGN)
     return 0
 
 
@@ -73,7 +77,9 @@ def _start(stack: Stack, api_url: str, issuer: str, *, own_tenant: bool) -> None
 
 def _tell(api_url: str, issuer: str, *, own_tenant: bool) -> None:
     print(f"\n  The API answers at {api_url}" + (f", the development tenant at {issuer}" if own_tenant else ""))
-    if own_tenant:
+    if not own_tenant:
+        print("  No development tenant was started: TENANT_ISSUER or AUTH0_DOMAIN is set in this shell.")
+    else:
         port = "" if api_url.endswith(":8000") else f"PORT={api_url.rpartition(':')[2]} "
         tenant_port = "" if issuer.endswith(":9000/") else f"TENANT_PORT={issuer.rstrip('/').rpartition(':')[2]} "
         flags = f" --issuer {issuer} --api {api_url}" if port or tenant_port else ""

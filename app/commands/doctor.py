@@ -56,11 +56,13 @@ def examine(settings: Settings, now: float) -> Iterator[Finding]:
 
 def _summary(found: list[Finding], failed: int, screen: Screen) -> Iterator[str]:
     warned = sum(finding.outcome == "warn" for finding in found)
+    more = f", {warned} with a warning" if warned else ""
     if failed:
-        text = f"{failed} of {len(found)} checks failed, {warned} with a warning: see the lines with an arrow."
+        text = f"{failed} of {len(found)} checks failed{more}: see the lines marked so."
         return screen.headline("NOT WELL", text, good=False)
     if warned:
-        return screen.headline("WELL", f"{len(found)} checks, {warned} with a warning.", good=None)
+        lines = "line" if warned == 1 else "lines"
+        return screen.headline("WELL", f"{len(found)} checks{more}: see the {lines} marked warn.", good=None)
     return screen.headline("WELL", f"{len(found)} checks, nothing to do.", good=True)
 
 

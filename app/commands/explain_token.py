@@ -22,6 +22,7 @@ import click
 from flask import Flask
 
 from app.commands.diagnosis import checks, demands, verdict
+from app.commands.diagnosis.decoded import decode
 from app.commands.diagnosis.demands import Demands, NoSuchRequest, Route
 from app.commands.diagnosis.hidden_input import read_text
 from app.commands.diagnosis.keys import look
@@ -66,7 +67,8 @@ def explain_token_command(api: Explained) -> click.Command:
         """Say whether the API accepts a token, and if not, why and what to do.
 
         The token comes from standard input, or is asked for without being shown. A token response, or a line
-        "Authorization: Bearer …", will do as well.
+        "Authorization: Bearer …" or "Authorization: DPoP …", will do as well. Where nothing names the scheme, a token
+        that is bound to a key (cnf.jkt) is judged as sent by DPoP with a good proof, any other one as sent by Bearer.
         """
         if unwanted:
             # NOTE: not repeated. What was given may be a token.
@@ -110,6 +112,7 @@ def explain(  # noqa: PLR0913 - what was asked, each by its name
     pasted: Pasted, api: Explained, route: Route | None, situation: Situation, *, now: float, as_of_now: bool = True
 ) -> Explanation:
     """Judge one token as the API would at `now`."""
+    pasted = _with_scheme(pasted, situation)
     with _quiet():
         examination = checks.examine(pasted.field_value, situation, now)
         demanded = () if route is None else demands.ask(route, examination.principal, now)
@@ -127,6 +130,16 @@ def explain(  # noqa: PLR0913 - what was asked, each by its name
         actions=api.actions,
         times=frozenset(filter(None, [api.policy.auth_time_claim])),
     )
+
+
+def _with_scheme(pasted: Pasted, situation: Situation) -> Pasted:
+    """Take a bound token of which nothing says how it is sent as sent by the DPoP scheme: apps send it so."""
+    token = pasted.field_value.partition(" ")[2]
+    bound_to = (decode(token).claims or {}).get("cnf")
+    if not (pasted.names_no_scheme and situation.proofs_taken and isinstance(bound_to, dict) and "jkt" in bound_to):
+        return pasted
+    note = "the token is bound to a key: judged as sent by the DPoP scheme with a good proof"
+    return Pasted(f"DPoP {token}", (*pasted.notes, note))
 
 
 def _second(text: str) -> float:

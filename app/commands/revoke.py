@@ -1,6 +1,6 @@
 """`flask revoke …`: refuse a token, a user, a client or a key from now on, everywhere, within 5 s.
 
-Takes   revocations: the store;  settings: the tenant's names, how long a token can live
+Takes   database: where the revocations and the accounts are;  settings: the tenant's names, how long a token can live
 Gives   the click group `revoke`: token, user, client, key, list, lift
 Raises  click.UsageError, exit status 2, for what no token can bear;  click.ClickException, exit status 1, one
         sentence, where the database cannot be used or there is nothing to lift
@@ -11,9 +11,9 @@ A token is read from standard input and never printed: as an argument it would s
 the list of processes.
 """
 
-import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -22,9 +22,13 @@ import click
 from app.commands.diagnosis.hidden_input import read_text
 from app.commands.diagnosis.pasted import NothingToJudge, read
 from app.commands.screen import printable
-from app.db import DatabaseBusy, DatabaseUnavailable
+from app.commands.withdrawal.listing import as_json as as_json_text
+from app.commands.withdrawal.listing import meant, table, utc
+from app.commands.withdrawal.spelling import doubts_about_key, doubts_about_user
+from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.oauth.claims import SUPPORTED_ALGORITHMS, TokenPolicy
 from app.oauth.errors import InvalidToken
+from app.oauth.reasons import Reason
 from app.oauth.revocation.entry import (
     KINDS,
     Identified,
@@ -40,26 +44,50 @@ from app.oauth.revocation.entry import (
 )
 from app.oauth.revocation.watch import OBEYED_WITHIN_SECONDS
 from app.stores.revocation_models import MAX_NOTE_LENGTH
-from app.stores.revocations import Entry, Revocations
+from app.stores.revocations import Revocations
 from config.settings import Settings
 
 _OBEYED = f"every worker obeys within {OBEYED_WITHIN_SECONDS} s"
-_TITLES = ("KIND", "VALUE", "REFUSED", "ENDS", "WRITTEN", "NOTE")
+# How every JWT begins: `{"` in base64url. The name of a user, an app or a key has no two dots after that.
+_TOKEN = re.compile(r"\s*(?:bearer\s+|dpop\s+)?eyJ[^.\s]*\.[^.\s]*\.", re.IGNORECASE)
+# NOTE: not repeated. What was given may be a token.
+_NO_ARGUMENT = (
+    "a token does not belong on the command line, and is now in your shell's history: revoke it by standard input. "
+    "Run `flask --app wsgi revoke token` without arguments and paste it."
+)
+_OTHER_TOKENS = {
+    Reason.ID_TOKEN_USED: "an ID token",
+    Reason.WRONG_TYPE: "no access token but another kind of JWT",
+}
 
 
-def revoke_group(revocations: Revocations, settings: Settings) -> click.Group:
+class _Group(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; click would repeat a token that stands in its place."""
+        if _TOKEN.match(args[0]):
+            raise click.UsageError(_NO_ARGUMENT)
+        return super().resolve_command(ctx, args)
+
+
+def revoke_group(database: Database, settings: Settings) -> click.Group:
     """Make the commands for one API."""
-    group = click.Group("revoke", help="Refuse a token, a user, an app or a key from now on, on every host.")
+    revocations = Revocations(database)
+    group = _Group("revoke", help="Refuse a token, a user, an app or a key from now on, on every host.")
     longest_seconds = settings.token_max_lifetime_seconds + settings.clock_skew_seconds
 
     @group.command("token")
+    @click.argument("unwanted", nargs=-1, metavar="")
     @click.option("--jti", metavar="ID", help="The token's id, where the token itself is not at hand.")
     @_note
-    def token(jti: str | None, note: str) -> None:
+    def token(unwanted: tuple[str, ...], jti: str | None, note: str) -> None:
         """Revoke one token, read from standard input (or named by --jti) and never printed.
 
         At a terminal, paste it at the prompt; a tenant's whole token response will do, too.
         """
+        if unwanted:
+            raise click.UsageError(_NO_ARGUMENT)
         now = int(time.time())
         if jti is not None:
             found = Identified(_name("--jti", jti), None, None)
@@ -72,7 +100,7 @@ def revoke_group(revocations: Revocations, settings: Settings) -> click.Group:
         wanted = of_token(name, expires_at=expires_at, skew_seconds=settings.clock_skew_seconds, note=note)
         if wanted.expires_at is not None and wanted.expires_at <= now:
             click.echo(
-                f'token "{printable(name)}" expired at {_utc(int(expires_at))} and is refused without a revocation'
+                f'token "{printable(name)}" expired at {utc(int(expires_at))} and is refused without a revocation'
             )
         else:
             _add(revocations, wanted)
@@ -90,12 +118,16 @@ def revoke_group(revocations: Revocations, settings: Settings) -> click.Group:
         last_second = now if before is None else _second(before, now)
         name = _name("SUBJECT", subject)
         _add(revocations, of_user(name, last_second=last_second, now=now, longest_seconds=longest_seconds, note=note))
+        _warn(doubts_about_user(name, settings, database))
 
     @group.command("client")
     @click.argument("client_id")
     @_note
     def client(client_id: str, note: str) -> None:
-        """Revoke every token issued to the app CLIENT_ID (`client_id` or `azp`), until it is lifted."""
+        """Revoke every token issued to the app CLIENT_ID (`client_id` or `azp`), until it is lifted.
+
+        The app is told that it is withdrawn, not to log in again: that would not help.
+        """
         _add(revocations, of_client(_name("CLIENT_ID", client_id), note=note))
 
     @group.command("key")
@@ -104,6 +136,7 @@ def revoke_group(revocations: Revocations, settings: Settings) -> click.Group:
     def key(kid: str, note: str) -> None:
         """Distrust the signing key KID, its `kid` or its RFC 7638 thumbprint, until it is lifted."""
         _add(revocations, of_key(_name("KID", kid), note=note))
+        _warn(doubts_about_key(kid, settings))
 
     _add_review(group, revocations)
     return group
@@ -118,21 +151,31 @@ def _add_review(group: click.Group, revocations: Revocations) -> None:
         """Show what is revoked."""
         with _named_for_people():
             entries = revocations.entries(now=time.time())
-        click.echo(_as_json(entries) if as_json else _table(entries))
+        click.echo(as_json_text(entries) if as_json else table(entries))
 
     @group.command("lift")
     @click.argument("kind", type=click.Choice(KINDS))
     @click.argument("value")
     def lift(kind: Kind, value: str) -> None:
-        """Accept again what was revoked: KIND and VALUE as `flask revoke list` shows them."""
+        """Accept again what was revoked: KIND and VALUE as `flask revoke list` shows them, shortened or whole."""
+        name = _name("VALUE", value)
         with _named_for_people():
-            is_lifted = revocations.lift(kind, _name("VALUE", value))
+            is_lifted = revocations.lift(kind, name)
+            if not is_lifted:
+                found = meant(revocations.entries(now=time.time()), kind, name)
+                if len(found) > 1:
+                    raise click.ClickException(
+                        f"{len(found)} entries are shown so: give the whole value, from `flask revoke list --json`"
+                    )
+                is_lifted = bool(found) and revocations.lift(kind, found[0])
         if not is_lifted:
             raise click.ClickException(f'no {kind} "{printable(value)}" is revoked: see `flask revoke list`')
         click.echo(f'lifted {kind} "{printable(value)}": {_OBEYED}')
 
 
 def _checked_note(_context: click.Context, _option: click.Parameter, note: str) -> str:
+    if _TOKEN.match(note):
+        raise click.UsageError(_NO_ARGUMENT)
     if len(note) > MAX_NOTE_LENGTH:
         raise click.BadParameter(f"it is longer than {MAX_NOTE_LENGTH} characters")
     return note and _name("--note", note)
@@ -142,6 +185,8 @@ _note = click.option("--note", default="", callback=_checked_note, help="Why, fo
 
 
 def _name(what: str, value: str) -> str:
+    if _TOKEN.match(value):
+        raise click.UsageError(_NO_ARGUMENT)
     try:
         return checked(value)
     except UnusableName as fault:
@@ -178,11 +223,15 @@ def _identified(token: str, settings: Settings) -> Identified:
         issuers=settings.tenant_issuers,
         audiences=frozenset(settings.api_audiences),
         algorithms=SUPPORTED_ALGORITHMS,
+        scope_claim=settings.scope_claim,
         max_token_bytes=settings.max_token_bytes,
     )
     try:
         return identify(token, policy)
     except InvalidToken as refused:
+        if refused.reason in _OTHER_TOKENS:
+            what = _OTHER_TOKENS[refused.reason]
+            raise click.UsageError(f"this is {what}, which the API refuses anyway: paste the access token") from None
         raise click.UsageError(
             f"this is no token that the API would ever take ({refused.reason.code}): there is nothing to revoke"
         ) from None
@@ -196,48 +245,17 @@ def _add(revocations: Revocations, wanted: Revocation) -> None:
 
 def _refused(entry: Revocation) -> str:
     if entry.kind == "user":
-        return f"tokens issued up to {_utc(entry.last_second or 0)}"
+        return f"tokens issued up to {utc(entry.last_second or 0)}"
     return {"token": "this token", "client": "all its tokens", "key": "all that it signed"}[entry.kind]
 
 
 def _until(entry: Revocation) -> str:
-    return "until lifted" if entry.expires_at is None else f"until {_utc(entry.expires_at)}"
+    return "until lifted" if entry.expires_at is None else f"until {utc(entry.expires_at)}"
 
 
-def _table(entries: list[Entry]) -> str:
-    if not entries:
-        return "nothing is revoked"
-    rows = [_TITLES, *(_row(entry) for entry in entries)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_TITLES))]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _row(entry: Entry) -> tuple[str, ...]:
-    held = entry.revocation
-    ends = "when lifted" if held.expires_at is None else _utc(held.expires_at)
-    written = _utc(int(entry.created_at.timestamp()))
-    return (held.kind, printable(held.value), _refused(held), ends, written, printable(held.note))
-
-
-def _as_json(entries: list[Entry]) -> str:
-    documents = [
-        {
-            "kind": entry.revocation.kind,
-            "value": entry.revocation.value,
-            "last_second": entry.revocation.last_second,
-            "expires_at": entry.revocation.expires_at,
-            "note": entry.revocation.note,
-            "created_at": int(entry.created_at.timestamp()),
-        }
-        for entry in entries
-    ]
-    return json.dumps(documents, indent=2)
-
-
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _warn(doubts: Iterable[str]) -> None:
+    for doubt in doubts:
+        click.echo(f"warning: {printable(doubt)}", err=True)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class StepUpRequired(Refused):
 
 
 class Forbidden(Refused):
-    """A 403 that no other scope would cure: `user_required` or `permission_required`."""
+    """A 403 that no other scope would cure: `user_required`, `permission_required` or `client_revoked`."""
 
 
 class KeysUnavailable(Exception):  # noqa: N818 - named as the contract's code

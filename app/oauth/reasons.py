@@ -199,7 +199,7 @@ class Reason(Enum):
         "invalid_token",
         Action.REAUTHENTICATE,
         "The access token is revoked",
-        "The operator has revoked this token, its user or its app: let the user log in again.",
+        "The operator has revoked this token, or all of its user until now: let the user log in again.",
     )
     PROOF_REQUIRED = (
         "proof_required",
@@ -207,7 +207,7 @@ class Reason(Enum):
         "invalid_token",
         Action.FIX_CLIENT,
         "A proof of possession is needed",
-        "The token is bound to a key, or this API takes bound tokens only: send it by the DPoP scheme with a proof.",
+        "Let the tenant bind the token to a key of the app (cnf.jkt), and send it by the DPoP scheme with a proof.",
     )
     TOKEN_NOT_BOUND = (
         "token_not_bound",
@@ -264,6 +264,14 @@ class Reason(Enum):
         Action.ASK_OPERATOR,
         "The user lacks a permission",
         "The user has no permission for this: ask the operator of this API to assign it.",
+    )
+    CLIENT_REVOKED = (
+        "client_revoked",
+        403,
+        None,
+        Action.ASK_OPERATOR,
+        "The app is withdrawn",
+        "The operator of this API has withdrawn this app: logging in again does not help, ask the operator.",
     )
     KEYS_UNAVAILABLE = (
         "keys_unavailable",

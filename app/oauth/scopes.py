@@ -42,14 +42,19 @@ def require_user(token: AccessToken) -> None:
         raise Forbidden(Reason.USER_REQUIRED)
 
 
-def require_recent_login(token: AccessToken, *, max_age_seconds: int | None, acr: str | None, now: float) -> None:
+def require_recent_login(
+    token: AccessToken, *, max_age_seconds: int | None, acr: str | None, now: float, skew_seconds: int
+) -> None:
     """Demand that the user logged in at most so long ago, and by this class of authentication; None demands nothing.
 
     A token that does not say when or how the user logged in does not meet the demand. Classes are compared as whole
-    words: RFC 9470 §3 knows no order among them. An `auth_time` in the future is no older than one of now.
+    words: RFC 9470 §3 knows no order among them. The clocks may differ by the skew; an `auth_time` further in the
+    future is a slip at the tenant, and would be recent for as long.
     """
     logged_in_at = token.auth_time
-    is_old = max_age_seconds is not None and (logged_in_at is None or now - logged_in_at > max_age_seconds)
+    is_old = max_age_seconds is not None and (
+        logged_in_at is None or not -skew_seconds <= now - logged_in_at <= max_age_seconds + skew_seconds
+    )
     if is_old or (acr is not None and token.acr != acr):
         raise StepUpRequired(max_age_seconds, () if acr is None else (acr,))
 

@@ -3,7 +3,8 @@
 Takes   token: str, from anyone;  now: seconds since the epoch (UTC);  the proof that came with it, if one did
         policy, one KeySource for each of its issuers, a cache or None, the denylist, how proofs are checked or None
 Gives   AccessToken
-Raises  InvalidToken(reason), the first fault in the order of §2; KeysUnavailable, which is OUR fault (T27)
+Raises  InvalidToken(reason), the first fault in the order of §2; Forbidden(CLIENT_REVOKED), which no token cures;
+        KeysUnavailable, which is OUR fault (T27)
 Not     scopes (scopes.py), where the token stood (bearer.py), what a good proof is (dpop/check.py)
 Source  RFC 7515 §5.2; RFC 7519 §7.2; RFC 8725; RFC 9449 §7; docs/contracts/tokens.md T6 to T19, T24, V1 to V4
 
@@ -21,7 +22,7 @@ from hashlib import sha256
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
 from app.oauth.dpop.check import PresentedProof, ProofCheck
-from app.oauth.errors import InvalidToken, KeysUnavailable
+from app.oauth.errors import Forbidden, InvalidToken, KeysUnavailable
 from app.oauth.header import Header, judge, parse
 from app.oauth.keys.jwks import VerificationKey
 from app.oauth.keys.source import KeySource
@@ -82,7 +83,7 @@ class Verifier:
         if denylist is not NOTHING_REVOKED:
             refusal = denylist.refusal(access_token, verified.key)
             if refusal is not None:
-                raise InvalidToken(refusal)
+                raise (Forbidden if refusal is Reason.CLIENT_REVOKED else InvalidToken)(refusal)
         if proof is not None or access_token.bound_to is not None or self._proof_required:
             self._require_possession(access_token, token, proof, now)
         return access_token
@@ -94,7 +95,8 @@ class Verifier:
         if proof is None or self._proofs is None:
             raise InvalidToken(Reason.PROOF_REQUIRED)
         if access_token.bound_to is None:
-            raise InvalidToken(Reason.TOKEN_NOT_BOUND)
+            # Where no other scheme is taken, there is no other one to send it by.
+            raise InvalidToken(Reason.PROOF_REQUIRED if self._proof_required else Reason.TOKEN_NOT_BOUND)
         self._proofs.check(proof, token, access_token.bound_to, now=now)
 
     def _known(self, token: str, now: float) -> VerifiedToken:

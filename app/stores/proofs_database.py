@@ -113,7 +113,8 @@ class DatabaseProofStore:
         )
         remove = delete(_PROOFS).where(tuple_(columns.jkt, columns.jti_digest).in_(expired))
         self._database.transact(lambda session: session.execute(remove))
-        present = select(literal(1)).select_from(_PROOFS).limit(self._max_proofs).subquery()
+        live = columns.expires_at > int(now)
+        present = select(literal(1)).select_from(_PROOFS).where(live).limit(self._max_proofs).subquery()
         with self._database.read() as session:
             self._is_full = session.scalar(select(func.count()).select_from(present)) == self._max_proofs
         if self._is_full:

@@ -2,7 +2,8 @@
 
 Takes   url: valkey://, valkeys://, redis://, rediss:// or unix://; thumbprint, digest and times of one proof
 Gives   ValkeyProofStore, a ProofStore
-Raises  TooManyProofs; ProofsUnavailable for a server that is down, slow, not writable, or full of live proofs
+Raises  TypeError, ValueError for a URL that the client cannot take; TooManyProofs;
+        ProofsUnavailable for a server that is down, slow, not writable, or full of live proofs
 Not     what a good proof is (app/oauth/dpop/check.py); a cluster of servers
 Source  docs/contracts/tokens.md P2; Valkey "EVAL", "Scripting: atomicity of scripts"
 
@@ -74,6 +75,10 @@ class ValkeyProofStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._script = self._client.register_script(_SCRIPT)
+        # Made and thrown away: an option of the URL that the client does not know is a fault of the start, not of each
+        # request.
+        pool = self._client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)
 
     def remember(self, jkt: str, jti_digest: str, *, expires_at: int, now: float) -> bool:
         """Tell whether this proof is new, and remember it."""

@@ -36,7 +36,6 @@ def install(
     """Check every request of `app` against its route's policy; with `nonces`, hand them to those who send proofs."""
     max_token_bytes = settings.max_token_bytes
     takes_dpop = settings.dpop_mode != "off"
-    # A base that is no URL makes no address that a proof could name.
     base = (dpop_url.normalised(settings.public_url) or "").rstrip("/")
 
     # NOTE: `request` and `g` look themselves up at each use; this hook runs for every request and asks once.
@@ -101,7 +100,8 @@ def _authorise(token: AccessToken, policy: RoutePolicy, now: float) -> None:
         scopes.require_permissions(token, policy.permissions)
     if policy.max_age_seconds is not None or policy.acr is not None:
         # Last: no login helps whoever may not do it at all.
-        scopes.require_recent_login(token, max_age_seconds=policy.max_age_seconds, acr=policy.acr, now=now)
+        age, acr, skew_seconds = policy.max_age_seconds, policy.acr, policy.skew_seconds
+        scopes.require_recent_login(token, max_age_seconds=age, acr=acr, now=now, skew_seconds=skew_seconds)
 
 
 def _is_automatic_options(request: Request) -> bool:

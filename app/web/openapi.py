@@ -135,6 +135,7 @@ def _say_policy(operation: dict[str, Any], policy: RoutePolicy, dpop_mode: str) 
     refusals: dict[str, tuple[str, ...]] = {
         "400": ("malformed_authorization", "token_too_large"),
         "401": _OF_EVERY_TOKEN,
+        "403": ("client_revoked",),
         "503": ("keys_unavailable",),
     }
     if dpop_mode == "off":
@@ -142,7 +143,7 @@ def _say_policy(operation: dict[str, Any], policy: RoutePolicy, dpop_mode: str) 
     else:
         refusals |= {"429": ("too_many_proofs",), "503": ("keys_unavailable", "unavailable")}
     if policy.scopes:
-        refusals["403"] = ("insufficient_scope", "user_required")
+        refusals["403"] = ("insufficient_scope", "user_required", "client_revoked")
     for status, codes in refusals.items():
         entry = operation["responses"].setdefault(status, {"description": ""})
         entry["description"] = " ".join(dict.fromkeys([*entry["description"].split(), *codes]))

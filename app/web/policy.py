@@ -35,6 +35,8 @@ class RoutePolicy:
     max_age_seconds: int | None = None
     """How old the user's login may be."""
     acr: str | None = None
+    skew_seconds: int = 0
+    """By how much the tenant's clock may differ from ours, where the age of a login is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def policies_of(app: Flask, known_scopes: Collection[str], settings: Settings) -
             policy,
             max_age_seconds=_value(declared.max_age_seconds, settings, endpoint),
             acr=_value(declared.acr, settings, endpoint),
+            skew_seconds=settings.clock_skew_seconds,
         )
     return policies
 

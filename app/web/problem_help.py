@@ -211,9 +211,14 @@ HELP: dict[str, tuple[str, ...]] = {
         "For operators: flask --app wsgi revoke list; then rotate the key at the tenant.",
     ),
     "token_revoked": (
-        "The operator has revoked the token, every token of this user, or the app. A refresh may be refused as well.",
+        "The operator has revoked the token, or every token of this user until now. A refresh may be refused as well.",
         "Forget the tokens on the device and let the user log in again.",
         "For operators: flask --app wsgi revoke list shows why, explain-token which entry it is.",
+    ),
+    "client_revoked": (
+        "The operator has withdrawn the app: every token issued to it is refused, those of a new login, too.",
+        "Neither refresh nor log in again: tell the user that this app cannot be used now, and ask the operator.",
+        "For operators: flask --app wsgi revoke list shows why, revoke lift client CLIENT_ID takes it back.",
     ),
     "step_up_required": (
         "The token is good, and the login behind it is too old or too weak for what was asked (RFC 9470).",

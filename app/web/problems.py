@@ -148,7 +148,7 @@ def _keys_unavailable(fault: KeysUnavailable) -> Response:
 
 def _proofs_unavailable(fault: ProofsUnavailable) -> Response:
     """P2: a proof that cannot be remembered cannot be accepted, and is none the worse for it (T27)."""
-    log.error("used DPoP proofs cannot be remembered", exc_info=fault)
+    log.error("used DPoP proofs cannot be remembered", reason=str(fault), cause=_cause(fault))
     return answer("unavailable", {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
@@ -171,8 +171,16 @@ def _account_deletion_scheduled(fault: AccountDeletionScheduled) -> Response:
 
 
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:
-    log.error("the database is not reachable", exc_info=fault)
+    log.error("the database is not reachable", reason=str(fault), cause=_cause(fault))
     return answer("unavailable", {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+def _cause(fault: Exception) -> str:
+    """Name what the fault came from: in an outage each request writes this line; tracebacks would fill the disk."""
+    found: BaseException = fault
+    while found.__cause__ is not None:
+        found = found.__cause__
+    return type(found).__name__
 
 
 def _http(fault: HTTPException) -> Response | HTTPException:

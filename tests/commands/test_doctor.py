@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from app.commands.db import downgrade, upgrade
-from app.commands.doctor import doctor_command, examine
-from app.commands.screen import Finding
+from app.commands.doctor import _summary, doctor_command, examine
+from app.commands.examination.storage import _revocations
+from app.commands.screen import Finding, Outcome, Screen
 from app.db import Database
 from app.oauth.keys.download import KeyDownload
 from app.oauth.keys.snapshot import KeySnapshot, Snapshot
+from app.oauth.revocation.entry import of_client, of_key
+from app.stores.revocations import Revocations
 from config.settings import Settings
 from tests.support import tokens
+from tests.support.api import settings_for
 from tests.support.command_line import flask
 from tests.support.databases import PostgresqlServer
 from tests.support.issuer import (
@@ -438,3 +443,26 @@ def test_doctor_when_a_copy_of_the_keys_is_kept_then_its_age_or_why_it_is_not_us
     file.path.write_text("{")
     finding = found(settings, "snapshot")
     assert (finding.outcome, "malformed" in finding.text) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (["ok", "ok"], "WELL  2 checks, nothing to do."),
+        (["ok", "warn"], "WELL  2 checks, 1 with a warning: see the line marked warn."),
+        (["warn", "warn"], "WELL  2 checks, 2 with a warning: see the lines marked warn."),
+        (["ok", "fail"], "NOT WELL  1 of 2 checks failed: see the lines marked so."),
+        (["warn", "fail"], "NOT WELL  1 of 2 checks failed, 1 with a warning: see the lines marked so."),
+    ],
+)
+def test_summary_when_shown_then_it_names_marks_that_are_there(outcomes: list[Outcome], said: str):
+    found = [Finding("name", outcome, "text") for outcome in outcomes]
+    assert list(_summary(found, outcomes.count("fail"), Screen(80, colours=False))) == [said]
+
+
+def test_revocations_when_counted_then_one_is_singular(tmp_path: Path, database: Database, database_url: str):
+    for kid in ("k1", "k2"):
+        Revocations(database).add(of_key(kid), at=datetime.now(UTC))
+    Revocations(database).add(of_client("app"), at=datetime.now(UTC))
+    found = _revocations(settings_for(tmp_path, database_url), time.time())
+    assert found.text == "readable; revoked: 0 tokens, 0 users, 1 app, 2 keys"

@@ -459,6 +459,19 @@ def test_explanation_when_bound_or_not_then_the_scheme_counts(  # noqa: PLR0917 
     assert explanation.verdict.code == code
 
 
+@pytest.mark.parametrize("form", ["{}", "'{}'", '{{"access_token": "{}"}}', "Bearer {}"])
+@pytest.mark.parametrize("bound", [True, False])
+def test_explain_token_when_nothing_names_the_scheme_then_a_bound_token_counts_as_by_dpop(explained, form, bound):
+    """P4: the scheme counts; a bare bound token is judged as apps send it, a named scheme as it is named."""
+    claims = {"cnf": {"jkt": "a" * 43}} if bound else {}
+    pasted = form.format(mint(rsa_key(), None, claims))
+    command = explain_token_command(explained)
+    done = CliRunner().invoke(command, ["--at", str(NOW), "--json"], input=pasted)
+    assumed = bound and not form.startswith("Bearer")
+    assert done.exit_code == int(bound and not assumed)
+    assert ("as sent by the DPoP scheme with a good proof" in done.stdout) == assumed
+
+
 def revoke_token(store: Revocations) -> None:
     store.add(of_token("j1", expires_at=NOW + 9, skew_seconds=30), at=datetime.now(UTC))
 
@@ -480,7 +493,7 @@ def revoke_key(store: Revocations) -> None:
     [
         (revoke_token, "revoked", "token_revoked", "this token is revoked (j1)"),
         (revoke_user, "revoked", "token_revoked", "that were issued until 2027-01-15 08:00:00 UTC are revoked"),
-        (revoke_client, "revoked", "token_revoked", f'the app "{CLIENT_ID}" is revoked'),
+        (revoke_client, "revoked", "client_revoked", f'the app "{CLIENT_ID}" is revoked'),
         (revoke_key, "key", "key_distrusted", 'the operator distrusts the key "rsa-1"'),
     ],
 )

@@ -1,6 +1,8 @@
 """`flask revoke`: what it stores, what it says, what it refuses; and that the API obeys. On both databases."""
 
 import json
+import re
+import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,8 +13,10 @@ from click.testing import CliRunner, Result
 
 from app.commands.db import upgrade
 from app.commands.revoke import revoke_group
+from app.commands.screen import cells
 from app.db import Database
 from app.stores.revocations import Revocations
+from config.settings import Settings
 from tests.support import tokens
 from tests.support.api import Api, running, settings_for
 from tests.support.gateway import Gateway
@@ -114,11 +118,17 @@ def test_key_when_revoked_by_kid_or_thumbprint_then_401_key_distrusted_until_lif
         assert answer(api, token) == (200, None)
 
 
-def test_client_when_revoked_then_401_for_all_its_tokens_until_lifted(api: Api):
+def test_client_when_revoked_then_403_without_a_challenge_for_all_its_tokens_until_lifted(api: Api):
+    """T24: "A client is 403 `client_revoked`": a new login would be refused alike; T26: no challenge."""
     good(revoke(api, "client", CLIENT_ID))
-    assert answer(api, api.token()) == (401, "token_revoked")
-    assert answer(api, api.token(iat=int(time.time()) + 20)) == (401, "token_revoked")
+    assert answer(api, api.token()) == (403, "client_revoked")
+    assert answer(api, api.token(iat=int(time.time()) + 20)) == (403, "client_revoked")
     assert answer(api, api.token(azp="another")) == (200, None)
+    refused = api.app.test_client().get("/v1/whoami", headers={"Authorization": f"Bearer {api.token()}"})
+    assert "WWW-Authenticate" not in refused.headers
+    assert (refused.json["action"], refused.json["retryable"]) == ("ask_operator", False)
+    good(revoke(api, "lift", "client", CLIENT_ID))
+    assert answer(api, api.token()) == (200, None)
 
 
 @pytest.mark.parametrize("form", ["{}", "  {}\n", "Bearer {}", "Authorization: Bearer {}", '{{"access_token": "{}"}}'])
@@ -204,7 +214,7 @@ def test_token_when_what_is_read_is_no_token_then_exit_2_without_repeating_it(ap
         (("user", "x", "--before", "9999-12-31T23:59:59Z"), "lies in the future"),
         (("user", "x", "--before", "1969-12-31T23:59:59Z"), "before 1970"),
         (("user",), "Missing argument"),
-        (("token", "eyJ.eyJ.sig"), "unexpected extra argument"),
+        (("token", "x"), "a token does not belong on the command line"),
         (("distrust", "x"), "No such command"),
     ],
 )
@@ -215,6 +225,78 @@ def test_command_when_the_input_is_unusual_then_exit_2_and_nothing_is_stored(
     assert listed(api) == []
 
 
+@pytest.mark.parametrize(
+    ("claims", "what"),
+    [({"nonce": "n"}, "this is an ID token"), ({"token_use": "refresh"}, "this is no access token but another kind")],
+)
+def test_token_when_the_api_refuses_its_kind_anyway_then_exit_2_and_nothing_is_stored(
+    api: Api, claims: dict[str, str], what: str
+):
+    """T17: what is no access token is refused by its kind; "revoked" would be said of the wrong token."""
+    told = usage_error(revoke(api, "token", text=api.token(**claims)))
+    assert what in told
+    assert "which the API refuses anyway: paste the access token" in told
+    assert listed(api) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("token",), ("token", "--jti"), ("user",), ("client",), ("key",), ("lift", "token"), ("user", "x", "--note")],
+)
+def test_command_when_a_token_is_an_argument_then_it_says_so_without_repeating_it(api: Api, words: tuple[str, ...]):
+    token = api.token()
+    for given in (token, f"Bearer {token}"):
+        told = usage_error(revoke(api, *words, given))
+        assert "does not belong on the command line, and is now in your shell's history" in told
+        assert not any(part in told for part in token.split("."))
+    assert listed(api) == []
+
+
+# What nobody bears
+
+
+def test_key_when_not_published_then_stored_and_the_published_ones_are_named(api: Api):
+    """K11: a key may be withdrawn that is not published yet, or no more: so it is stored, and doubted."""
+    done = revoke(api, "key", "rsa-l")
+    assert good(done).startswith('revoked key "rsa-l"')
+    assert done.stderr == (
+        f"warning: no key of that name is published by {ISSUER} now (read from JWKS_FILE): look at the spelling; "
+        "published are rsa-1\n"
+    )
+    for name in ("rsa-1", rsa_key().thumbprint()):
+        assert revoke(api, "key", name).stderr == ""
+    assert len(listed(api)) == 3
+
+
+def test_key_when_the_tenant_cannot_be_reached_then_stored_and_said(tmp_path: Path, sqlite_url: str):
+    upgrade(sqlite_url)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        issuer = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+        settings = settings_for(tmp_path, sqlite_url, jwks_file=None, tenant_issuers=(issuer,), jwks_timeout_seconds=1)
+        done = run_with(settings, "key", "rsa-1")
+    assert done.exit_code == 0
+    assert f"warning: whether {issuer} publishes a key of that name is not known: the keys cannot be" in done.stderr
+
+
+def test_key_when_jwks_file_is_broken_then_stored_and_said(tmp_path: Path, sqlite_url: str):
+    upgrade(sqlite_url)
+    settings = settings_for(tmp_path, sqlite_url)
+    (tmp_path / "jwks.json").write_text("{", encoding="utf-8")
+    done = run_with(settings, "key", "rsa-1")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("warning: JWKS_FILE cannot be used")
+
+
+def test_user_when_no_account_is_stored_then_stored_and_said(api: Api):
+    done = revoke(api, "user", SUBJECT)
+    assert good(done).startswith("revoked user")
+    assert done.stderr == "warning: no account of this subject is stored here: look at the spelling\n"
+    good(revoke(api, "lift", "user", SUBJECT))
+    assert api.get("/v1/me").status_code == 200
+    assert revoke(api, "user", SUBJECT).stderr == ""
+
+
 def test_lift_when_nothing_is_there_then_exit_1(api: Api):
     done = revoke(api, "lift", "key", "rsa-1")
     assert (done.exit_code, done.stderr) == (1, 'Error: no key "rsa-1" is revoked: see `flask revoke list`\n')
@@ -223,29 +305,53 @@ def test_lift_when_nothing_is_there_then_exit_1(api: Api):
 # The list
 
 
-def test_list_when_shown_then_a_table_in_which_nothing_steers_the_terminal(api: Api):
+def test_list_when_shown_then_80_columns_in_which_nothing_steers_the_terminal(api: Api):
     assert good(revoke(api, "list")) == "nothing is revoked"
-    good(revoke(api, "user", "auth0|\u202e\u2028x", "--note", "left the company"))
+    good(revoke(api, "user", "auth0|\u202e\u2028x", "--note", "left the company " * 8))
     good(revoke(api, "key", "rsa-1"))
+    good(revoke(api, "key", "鍵" * 40, "--note", "wide"))
+    good(revoke(api, "token", text=api.token()))
     lines = revoke(api, "list").stdout.splitlines()
-    assert lines[0].split() == ["KIND", "VALUE", "REFUSED", "ENDS", "WRITTEN", "NOTE"]
-    assert [line.split()[0] for line in lines[1:]] == ["key", "user"]
-    assert "all that it signed" in lines[1]
-    assert "when lifted" in lines[1]
-    assert "\u202e" not in lines[2]
-    assert "202e" in lines[2]
-    assert lines[2].endswith("left the company")
-    starts = {line.index(word) for line, word in zip(lines, ("REFUSED", "all that", "tokens issued"), strict=True)}
-    assert len(starts) == 1
+    assert lines[0].split() == ["KIND", "VALUE", "ENDS", "WRITTEN"]
+    assert [line.split()[0] for line in lines[1:] if not line.startswith(" ")] == ["key", "key", "token", "user"]
+    assert max(map(cells, lines)) <= 80
+    written = cells(lines[0].partition("WRITTEN")[0])
+    assert {cells(line[: -len("2026-11-21T10:00:00Z")]) for line in lines if "when lifted" in line} == {written}
+    assert not any(character in line for line in lines for character in "\u202e\u2028")
+    user = next(number for number, line in enumerate(lines) if line.startswith("user"))
+    assert "\\u202e" in lines[user]
+    assert lines[user + 1].startswith("        tokens issued up to 20")
+    assert " ".join(" ".join(lines[user + 1 :]).split()).endswith("; " + " ".join(["left the company"] * 8))
+
+
+def test_lift_when_given_what_the_list_shows_then_that_entry_and_no_other(api: Api):
+    """A long value is shown shortened; what is shown twice must be given whole, from --json."""
+    token = api.token()
+    good(revoke(api, "token", text=token))
+    shown = revoke(api, "list").stdout.splitlines()[1].split()[1]
+    assert re.fullmatch(r"sha256:[0-9a-f]{10}…[0-9a-f]{8}", shown)
+    assert good(revoke(api, "lift", "token", shown)).startswith('lifted token "')
+    assert answer(api, token) == (200, None)
+    for middle in "ab":
+        good(revoke(api, "user", f"auth0|{'0' * 20}{middle}{'0' * 20}"))
+    shown = revoke(api, "list").stdout.splitlines()[1].split()[1]
+    done = revoke(api, "lift", "user", shown)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "2 entries are shown so: give the whole value" in done.stderr
+    assert len(listed(api)) == 2
 
 
 # The database lets us down
 
 
 def run(url: str, tmp_path: Path, *words: str) -> Result:
-    database = Database(url, lock_timeout_seconds=0.2)
+    return run_with(settings_for(tmp_path, url), *words)
+
+
+def run_with(settings: Settings, *words: str) -> Result:
+    database = Database(settings.database_url, lock_timeout_seconds=0.2)
     try:
-        return CliRunner().invoke(revoke_group(Revocations(database), settings_for(tmp_path, url)), words)
+        return CliRunner().invoke(revoke_group(database, settings), words)
     finally:
         database.dispose()
 

@@ -24,6 +24,16 @@ def test_auth0_domain_when_it_is_no_bare_host_then_refused(monkeypatch: pytest.M
         ("DATABASE_URL", "sqlite://"),
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("PORT", "70000"),
+        ("DELETION_ACR", "höher"),  # every step-up became a 500: a challenge holds ASCII only
+        ("DELETION_ACR", "mfa strong"),  # two words, which no acr equals: a step-up without end
+        ("DELETION_MAX_AGE_SECONDS", "0"),  # every login is older: a step-up without end
+        ("DELETION_MAX_AGE_SECONDS", "59"),
+        ("JWKS_FILE", "/dev"),
+        ("DPOP_NONCE", "always"),
+        ("DPOP_NONCE_KEY", "short"),
+        ("DPOP_MODE", "on"),
+        ("SHARED_STORE_URL", "http://127.0.0.1"),
+        ("ACCOUNT_DELETION_GRACE_DAYS", "31"),
     ],
 )
 def test_value_when_it_could_only_fail_later_then_refused_at_the_start(

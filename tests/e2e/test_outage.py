@@ -257,7 +257,7 @@ def api_with(rule: type[CachedKeySource], issuer: Issuer, directory: Path) -> It
     )
     with pytest.MonkeyPatch.context() as patched, ExitStack() as at_the_end:
         patched.setattr(factory, "CachedKeySource", rule)
-        patched.setattr("app.oauth.key_cache.UnknownKeys", partial(UnknownKeys, fetches_per_minute=60))
+        patched.setattr("app.oauth.keys.cache.UnknownKeys", partial(UnknownKeys, fetches_per_minute=60))
         app = factory.create_app(settings)
         parts = app.extensions["postern"]
         parts.start()

@@ -199,6 +199,7 @@ def test_retry_now_when_asked_then_once(logged_in: MakeSession, api: ProblemApi)
         (problem(401, "wrong_audience", "fix_client"), ApiRefused, "401 wrong_audience: This is wrong_audience."),
         (problem(403, "permission_required", "ask_operator"), ApiRefused, "403 permission_required"),
         (problem(401, "token_revoked", "reauthenticate"), LoginNeeded, "token_revoked"),
+        (problem(403, "client_revoked", "ask_operator"), ApiRefused, "403 client_revoked"),
         (problem(401, "no_credentials", "send_token"), LoginNeeded, "no_credentials"),
         (problem(410, "cursor_expired", "resync"), ApiRefused, "cursor_expired"),
         (problem(400, "odd", "dance"), ApiRefused, "odd"),

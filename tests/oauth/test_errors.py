@@ -35,7 +35,7 @@ TABLE = {
     (401, "insufficient_user_authentication", Action.STEP_UP): {"step_up_required"},
     (403, "insufficient_scope", Action.REQUEST_SCOPE): {"insufficient_scope"},
     (403, None, Action.FIX_CLIENT): {"user_required"},
-    (403, None, Action.ASK_OPERATOR): {"permission_required"},
+    (403, None, Action.ASK_OPERATOR): {"permission_required", "client_revoked"},
     (503, None, Action.RETRY_LATER): {"keys_unavailable"},
 }
 
@@ -96,6 +96,7 @@ def test_retryable_is_401_503_and_the_scope():
         "token_too_large",
         "user_required",
         "permission_required",
+        "client_revoked",
     }
 
 
@@ -104,6 +105,7 @@ def test_challenge_goes_with_401_with_the_scope_and_with_the_two_400s():
     assert {reason.code for reason in Reason if not reason.carries_challenge} == {
         "user_required",
         "permission_required",
+        "client_revoked",
         "keys_unavailable",
     }
 

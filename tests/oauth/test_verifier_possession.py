@@ -48,11 +48,16 @@ def test_bound_token_when_its_proof_comes_with_it_then_accepted(mode: str):
     assert token.bound_to == APP_KEY.thumbprint()
 
 
-@pytest.mark.parametrize("mode", ["allowed", "required"])
-def test_unbound_token_when_sent_by_dpop_then_not_bound(mode: str):
+def test_unbound_token_when_sent_by_dpop_then_not_bound():
     """P4: the `DPoP` scheme with an unbound token is `invalid_token`."""
-    assert reason_of(mode, UNBOUND, presented(UNBOUND)) is Reason.TOKEN_NOT_BOUND
+    assert reason_of("allowed", UNBOUND, presented(UNBOUND)) is Reason.TOKEN_NOT_BOUND
     assert Reason.TOKEN_NOT_BOUND.error == "invalid_token"
+
+
+def test_unbound_token_when_only_bound_ones_are_taken_then_the_same_by_either_scheme():
+    """P4: `required`: an unbound token is proof_required. It was told to use Bearer by DPoP, and DPoP by Bearer."""
+    assert reason_of("required", UNBOUND, presented(UNBOUND)) is Reason.PROOF_REQUIRED
+    assert reason_of("required", UNBOUND, None) is Reason.PROOF_REQUIRED
 
 
 def test_unbound_token_when_proofs_are_required_then_refused_and_otherwise_accepted():

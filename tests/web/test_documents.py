@@ -52,6 +52,8 @@ def test_openapi_when_served_then_every_operation_has_id_summary_security_and_pr
     assert patch["security"] == [{"tenant": ["write:profile"]}, {"tenant": ["write:profile"], "dpop": []}]
     assert {"400", "401", "403", "412", "413", "415", "422", "503"} <= set(patch["responses"])
     assert "token_expired" in patch["responses"]["401"]["description"]
+    # T24: a client that is revoked is refused wherever a token is looked at.
+    assert all(("client_revoked" in str(o["responses"].get("403"))) == bool(o["security"]) for o in operations)
     assert document["paths"]["/v1"]["get"]["security"] == []
     named = {
         word for o in operations for r in o["responses"].values() for word in r["description"].split() if "_" in word

@@ -21,7 +21,7 @@ from app.oauth import claims as rules
 from app.oauth.access_token import AccessToken
 from app.oauth.bearer import Scheme
 from app.oauth.claims import TokenPolicy
-from app.oauth.errors import InvalidToken
+from app.oauth.errors import InvalidToken, Refused
 from app.oauth.header import Header
 from app.oauth.reasons import Reason
 
@@ -201,18 +201,20 @@ def _revocation(asking: Asking, situation: Situation, token: AccessToken) -> Non
         return
 
     def current() -> None:
-        if denylist.revokes(token):
-            raise InvalidToken(Reason.TOKEN_REVOKED)
+        reason = denylist.revokes(token)
+        if reason is not None:
+            raise Refused(reason)
 
     asking.ask("revoked", current, lambda _none: "no", lambda: _revoked_by(situation, token))
 
 
 def _revoked_by(situation: Situation, token: AccessToken) -> Words:
     denylist = situation.denylist
+    if denylist.revokes(token) is Reason.CLIENT_REVOKED:
+        what = f"the app {quoted(token.client_id)} is revoked"
+        return what, "no login helps; the operator lifts it: flask --app wsgi revoke lift client CLIENT_ID"
     if token.token_id in denylist.tokens:
         what = f"this token is revoked ({token.token_id})"
-    elif token.client_id in denylist.clients:
-        what = f"the app {quoted(token.client_id)} is revoked"
     else:
         until = moment(denylist.users[token.subject])
         what = f"the tokens of the user {quoted(token.subject)} that were issued until {until} are revoked"
@@ -226,12 +228,18 @@ def _possession(asking: Asking, situation: Situation, token: AccessToken, scheme
     elif token.bound_to is not None and scheme == "DPoP":
         asking.skip("proof", "the proof is made for each request: it is not part of the token, and not judged here")
     elif token.bound_to is not None:
-        advice = (
-            "send it by the DPoP scheme, with a proof made for each request by the key that it is bound to"
+        words = (
+            (
+                "the token is bound to a key, and was sent as Bearer",
+                "send it by the DPoP scheme, with a proof made for each request by the key that it is bound to",
+            )
             if situation.proofs_taken
-            else "DPOP_MODE is off: turn it on, or let the tenant issue this app unbound tokens"
+            else (
+                "the token is bound to a key, and DPOP_MODE is off: no proof is taken",
+                "set DPOP_MODE=allowed, or let the tenant issue this app unbound tokens",
+            )
         )
-        asking.fail("proof", Reason.PROOF_REQUIRED, ("the token is bound to a key, and was sent as Bearer", advice))
+        asking.fail("proof", Reason.PROOF_REQUIRED, words)
     elif scheme == "DPoP":
         words = ("sent by the DPoP scheme, but not bound to a key", "send it as Bearer, or let the tenant bind it")
         asking.fail("proof", Reason.TOKEN_NOT_BOUND, words)

@@ -59,6 +59,10 @@ class Demands(Protocol):
     def acr(self) -> str | None:
         """The class of authentication that is needed."""
 
+    @property
+    def skew_seconds(self) -> int:
+        """By how much the tenant's clock may differ, where the age of a login is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -80,7 +84,10 @@ def find(app: Flask, policies: Mapping[str, Demands], request: str) -> Route:
     if not 0 < len(words) <= _WORDS:
         raise NoSuchRequest('say it as "GET /v1/me"')
     method, target = ("GET", words[0]) if len(words) == 1 else (words[0].upper(), words[1])
-    path = urlsplit(target).path or "/"
+    try:
+        path = urlsplit(target).path or "/"
+    except ValueError:
+        raise NoSuchRequest('say it as "GET /v1/me"') from None
     if not path.startswith("/") or not method.isalpha():
         raise NoSuchRequest('say it as "GET /v1/me"')
     shown = f"{method} {path}"
@@ -129,7 +136,11 @@ def _questions(demands: Demands, principal: AccessToken, now: float) -> dict[str
         questions["permissions"] = lambda: scopes.require_permissions(principal, demands.permissions)
     if demands.max_age_seconds is not None or demands.acr is not None:
         questions["login"] = lambda: scopes.require_recent_login(
-            principal, max_age_seconds=demands.max_age_seconds, acr=demands.acr, now=now
+            principal,
+            max_age_seconds=demands.max_age_seconds,
+            acr=demands.acr,
+            now=now,
+            skew_seconds=demands.skew_seconds,
         )
     return questions
 

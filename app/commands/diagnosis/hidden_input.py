@@ -20,7 +20,7 @@ from app.commands.diagnosis.pasted import NothingToJudge
 
 MAX_BYTES = 262_144
 _CHUNK_BYTES = 4096
-_PROMPT = "Paste the access token, or the tenant's token response, and press Enter (it is not shown):"
+_PROMPT = "Paste the token or the token response, then press Enter (it is not shown):"
 _END_OF_INPUT = b"\x04"
 
 

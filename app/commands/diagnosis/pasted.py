@@ -29,6 +29,8 @@ class Pasted:
     """Of the Authorization field."""
     notes: tuple[str, ...] = ()
     """What the person should know about how the token was found."""
+    names_no_scheme: bool = False
+    """Whether nothing says by which scheme the token is sent; the field then says Bearer."""
 
 
 def read(text: str) -> Pasted:
@@ -47,8 +49,9 @@ def read(text: str) -> Pasted:
         return Pasted(content)
     bare = content.strip(_QUOTES)
     if bare != content:
-        return Pasted(f"Bearer {bare}", ("quotes around the token were left out: the app must not send them",))
-    return Pasted(f"Bearer {bare}")
+        note = "quotes around the token were left out: the app must not send them"
+        return Pasted(f"Bearer {bare}", (note,), names_no_scheme=True)
+    return Pasted(f"Bearer {bare}", names_no_scheme=True)
 
 
 def _json_object(content: str) -> dict[str, Any] | None:
@@ -66,7 +69,8 @@ def _from_response(response: dict[str, Any]) -> Pasted:
     found = {name: response.get(name) for name in ("access_token", "id_token", "refresh_token")}
     given = {name: value for name, value in found.items() if isinstance(value, str) and value}
     if "access_token" in given:
-        return Pasted(f"Bearer {given['access_token']}", ("access_token of the token response is what is judged",))
+        note = "access_token of the token response is what is judged"
+        return Pasted(f"Bearer {given['access_token']}", (note,), names_no_scheme=True)
     if "error" in response:
         raise NothingToJudge("this is the tenant's refusal (it has `error`), with no token in it: the login has failed")
     for name, token in given.items():

@@ -104,11 +104,14 @@ def _revocations(settings: Settings, now: float) -> Finding:
     if why_not is not None or denylist is None:
         advice = "until they can be read, a worker that starts refuses nobody by revocation"
         return Finding("revocations", "fail", f"they cannot be read: {why_not}", advice)
-    counts = (
-        f"{len(denylist.tokens)} tokens, {len(denylist.users)} users, {len(denylist.clients)} apps, "
-        f"{len(denylist.keys)} keys"
-    )
-    return Finding("revocations", "ok", f"readable; revoked are {counts}")
+    counts = {
+        "token": len(denylist.tokens),
+        "user": len(denylist.users),
+        "app": len(denylist.clients),
+        "key": len(denylist.keys),
+    }
+    counted = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
+    return Finding("revocations", "ok", f"readable; revoked: {counted}")
 
 
 def _shared_store(settings: Settings) -> Finding:

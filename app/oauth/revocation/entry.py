@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final, Literal, get_args
 
-from app.oauth.claims import MAX_NAME_LENGTH, TokenPolicy, number_of, text_of
+from app.oauth.claims import MAX_NAME_LENGTH, TokenPolicy, number_of, refuse_other_tokens, text_of
 from app.oauth.errors import InvalidToken
 from app.oauth.header import parse
 from app.oauth.reasons import Reason
@@ -138,6 +138,7 @@ def identify(token: str, policy: TokenPolicy) -> Identified:
         claims = parse_object(header.payload)
     except NotStrictJson:
         raise InvalidToken(Reason.MALFORMED_CLAIMS) from None
+    refuse_other_tokens(claims, policy, header.typ)
     return Identified(
         token_id=text_of(claims, "jti") or f"sha256:{sha256(header.signing_input).hexdigest()}",
         issuer=claims.get("iss"),

@@ -32,18 +32,17 @@ class Denylist:
         """Tell whether the key counts no more, by whichever name it is published (K11)."""
         return bool(self.keys) and (key.kid in self.keys or key.thumbprint in self.keys)
 
-    def revokes(self, token: AccessToken) -> bool:
-        """Tell whether this token, its user or its client is revoked."""
-        if token.token_id in self.tokens or token.client_id in self.clients:
-            return True
+    def revokes(self, token: AccessToken) -> Reason | None:
+        """Return why this token is revoked, by itself, its user or its client; None if it is not."""
         last_second = self.users.get(token.subject)
-        return last_second is not None and (token.issued_at or 0) <= last_second
+        if token.token_id in self.tokens or (last_second is not None and (token.issued_at or 0) <= last_second):
+            return Reason.TOKEN_REVOKED
+        # NOTE no 401: an app that answers it with a login would be refused again, and again.
+        return Reason.CLIENT_REVOKED if token.client_id in self.clients else None
 
     def refusal(self, token: AccessToken, key: VerificationKey) -> Reason | None:
         """Return why this token is refused; None if it is not."""
-        if self.distrusts(key):
-            return Reason.KEY_DISTRUSTED
-        return Reason.TOKEN_REVOKED if self.revokes(token) else None
+        return Reason.KEY_DISTRUSTED if self.distrusts(key) else self.revokes(token)
 
 
 NOTHING_REVOKED = Denylist()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.oauth.access_token import AccessToken
 from app.oauth.claims import TokenPolicy
-from app.oauth.errors import InvalidToken
+from app.oauth.errors import Forbidden, InvalidToken
 from app.oauth.keys.jwks import parse_key_set
 from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
@@ -66,7 +66,7 @@ def test_refusal_when_nothing_is_revoked_is_none():
     [
         (Denylist(tokens=frozenset({"id-1"})), Reason.TOKEN_REVOKED),
         (Denylist(tokens=frozenset({"id-2"})), None),
-        (Denylist(clients=frozenset({CLIENT_ID})), Reason.TOKEN_REVOKED),
+        (Denylist(clients=frozenset({CLIENT_ID})), Reason.CLIENT_REVOKED),
         (Denylist(clients=frozenset({CLIENT_ID.upper()})), None),
         (Denylist(users={SUBJECT: NOW}), Reason.TOKEN_REVOKED),
         (Denylist(users={SUBJECT: NOW + 1}), Reason.TOKEN_REVOKED),
@@ -80,6 +80,10 @@ def test_refusal_when_nothing_is_revoked_is_none():
         (Denylist(clients=frozenset({SUBJECT, "id-1", "rsa-1"})), None),
         (Denylist(keys=frozenset({SUBJECT, CLIENT_ID, "id-1"})), None),
         (Denylist(users={CLIENT_ID: NOW, "id-1": NOW}), None),
+        # A login cures the first two of these, and is then told of the third.
+        (Denylist(tokens=frozenset({"id-1"}), clients=frozenset({CLIENT_ID})), Reason.TOKEN_REVOKED),
+        (Denylist(users={SUBJECT: NOW}, clients=frozenset({CLIENT_ID})), Reason.TOKEN_REVOKED),
+        (Denylist(users={SUBJECT: NOW - 1}, clients=frozenset({CLIENT_ID})), Reason.CLIENT_REVOKED),
         # The key's fault is the stronger one: a new login does not cure it.
         (Denylist(tokens=frozenset({"id-1"}), keys=frozenset({"rsa-1"})), Reason.KEY_DISTRUSTED),
     ],
@@ -129,7 +133,9 @@ def test_refusal_of_token_client_and_key_is_exactly_membership(
         Reason.KEY_DISTRUSTED
         if ids[2] in keys
         else Reason.TOKEN_REVOKED
-        if ids[0] in tokens or ids[1] in clients
+        if ids[0] in tokens
+        else Reason.CLIENT_REVOKED
+        if ids[1] in clients
         else None
     )
     assert denylist.refusal(token, key) is expected
@@ -139,8 +145,9 @@ def test_refusal_of_token_client_and_key_is_exactly_membership(
 
 
 def refusal(verifier: Verifier, token: str) -> Reason:
-    with pytest.raises(InvalidToken) as refused:
+    with pytest.raises((InvalidToken, Forbidden)) as refused:
         verifier.verify(token, now=NOW)
+    assert isinstance(refused.value, Forbidden) == (refused.value.reason.status == 403)
     return refused.value.reason
 
 
@@ -149,7 +156,7 @@ def refusal(verifier: Verifier, token: str) -> Reason:
     [
         (Denylist(tokens=frozenset({"Zk1qXN3sYw0tVbT5m2pLrA"})), Reason.TOKEN_REVOKED),
         (Denylist(users={SUBJECT: NOW}), Reason.TOKEN_REVOKED),
-        (Denylist(clients=frozenset({CLIENT_ID})), Reason.TOKEN_REVOKED),
+        (Denylist(clients=frozenset({CLIENT_ID})), Reason.CLIENT_REVOKED),
         (Denylist(keys=frozenset({"rsa-1"})), Reason.KEY_DISTRUSTED),
         (Denylist(keys=frozenset({rsa_key().thumbprint()})), Reason.KEY_DISTRUSTED),
     ],
@@ -183,6 +190,15 @@ def test_verify_when_a_user_is_revoked_takes_what_is_issued_afterwards(verifier:
     assert refusal(verifier, mint(rsa_key(), None, {"iat": NOW + 0.9})) is Reason.TOKEN_REVOKED
     assert refusal(verifier, mint(rsa_key(), None, {"iat": DELETED})) is Reason.TOKEN_REVOKED
     assert verifier.verify(mint(rsa_key(), None, {"iat": NOW + 1}), now=NOW).issued_at == NOW + 1
+
+
+@pytest.mark.parametrize("denylist", [Denylist(clients=frozenset({CLIENT_ID})), NOTHING_REVOKED])
+def test_verify_when_the_client_is_revoked_then_no_proof_is_looked_at(revoked: Revoked, denylist: Denylist):
+    """T24: "A client is 403 `client_revoked`, asked before the proof of possession"."""
+    revoked.denylist = denylist
+    verifier = Verifier(POLICY, {ISSUER: StaticKeySource(ISSUER, SET)}, denylist=revoked)
+    expected = Reason.PROOF_REQUIRED if denylist is NOTHING_REVOKED else Reason.CLIENT_REVOKED
+    assert refusal(verifier, mint(rsa_key(), None, {"cnf": {"jkt": "a" * 43}})) is expected
 
 
 def test_verify_when_the_key_is_distrusted_refuses_even_a_bad_signature_as_distrusted(

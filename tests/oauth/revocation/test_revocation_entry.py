@@ -141,6 +141,9 @@ def test_identify_when_a_time_is_absent_says_none():
         (mint(rsa_key(), None, {"jti": 1}), Reason.MALFORMED_CLAIMS),
         (mint(rsa_key(), None, {"jti": ""}), Reason.MALFORMED_CLAIMS),
         (mint(rsa_key(), None, {"exp": "1"}), Reason.MALFORMED_CLAIMS),
+        # T17: to store these would revoke nothing, and look as if it did.
+        (mint(rsa_key(), None, {"nonce": "n"}), Reason.ID_TOKEN_USED),
+        (mint(rsa_key(), None, {"token_use": "refresh"}), Reason.WRONG_TYPE),
     ],
 )
 def test_identify_when_it_is_no_token_of_this_api_says_why(token: str, reason: Reason):
