@@ -33,7 +33,6 @@ from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
 from app.stores.proofs_database import DatabaseProofStore
-from app.stores.proofs_valkey import ValkeyProofStore
 from app.stores.revocations import Revocations
 from app.web import (
     auth,
@@ -138,6 +137,9 @@ def _token_policy(settings: Settings) -> TokenPolicy:
 def _proof_store(settings: Settings, database: Database) -> ProofStore:
     """Hosts share the database anyway; SHARED_STORE_URL takes the writes of each request off it (P2)."""
     if settings.shared_store_url is not None:
+        # Here, because the client takes 4 MB in each worker: only who uses it pays.
+        from app.stores.proofs_valkey import ValkeyProofStore  # noqa: PLC0415
+
         try:
             return ValkeyProofStore(settings.shared_store_url)
         except (TypeError, ValueError):

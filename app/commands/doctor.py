@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import click
 
-from app.commands.examination import edge, storage, tenant
+from app.commands.examination import edge, tenant
 from app.commands.screen import Finding, Screen
 from config.settings import Settings
 
@@ -51,6 +51,9 @@ def examine(settings: Settings, now: float) -> Iterator[Finding]:
     """Look at everything, the cheapest first."""
     yield from edge.examine(settings)
     yield from tenant.examine(settings)
+    # Here, because it needs the client of the shared store, which no worker shall carry for a command's sake.
+    from app.commands.examination import storage  # noqa: PLC0415
+
     yield from storage.examine(settings, now)
 
 
