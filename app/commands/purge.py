@@ -13,6 +13,7 @@ from functools import partial
 
 import click
 
+import app.records.models  # noqa: F401 - imported for its effect: erasing finds the tables of every room
 from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.users import erasure
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import inspect, text
 
 import app.db
+import app.records.models
 import app.stores.proofs_database
 import app.users.models
 from app.commands.db import db_group, downgrade, upgrade

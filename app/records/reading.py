@@ -1,0 +1,130 @@
+"""Read records: one by its id, or a page of a collection's, in the order of their ids.
+
+Takes   session: inside Database.read;  identity, names, limits;  now: aware, UTC
+Gives   Record; RecordPage, whose items are finished JSON
+Raises  NotFound, Gone, BadPageToken; what finding the account raises
+Not     the change feed (changes.py): a device that keeps a copy asks there, and is told of deletions too
+Source  docs/contracts/user-data.md §2, §5, §6; RFC 9110 §15.5.11
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.records.documents import list_body, record_document
+from app.records.errors import BadPageToken, Gone, NotFound
+from app.records.models import RecordRow
+from app.records.names import COLLECTION_PATTERN, ID_PATTERN, is_collection, is_id
+from app.records.record import COLUMNS, Record
+from app.records.terms import Limits
+from app.users import account as accounts
+from app.users.identity import Identity
+
+# Rows that one statement brings: so many of the largest records (64 KiB) are 8 MiB, however long the page may be.
+CHUNK = 128
+# Room in an answer for what stands around the items.
+ENVELOPE_BYTES = 4096
+_TOKEN = re.compile(rf"r1\|{COLLECTION_PATTERN}\|({ID_PATTERN})")
+_MAX_TOKEN_LENGTH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some records as JSON, and the token of the page after them. `seq` is the user's head: a version for ETag."""
+
+    items: tuple[bytes, ...]
+    next: str | None
+    seq: int
+
+    def body(self) -> bytes:
+        """Write the answer."""
+        return list_body("records", self.items, next=self.next)
+
+
+def find(session: Session, identity: Identity, collection: str, record_id: str, now: datetime) -> Record:
+    """Read one living record."""
+    accounts.find(session, identity, now)
+    if not is_collection(collection) or not is_id(record_id):
+        raise NotFound
+    statement = select(*COLUMNS).where(
+        RecordRow.user_key == identity.user_key, RecordRow.collection == collection, RecordRow.id == record_id
+    )
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise NotFound
+    record = Record(*row)
+    if record.deleted:
+        raise Gone(record.seq)
+    return record
+
+
+def page(  # noqa: PLR0913 - the session, who, where, from where, how many, and the limits
+    session: Session,
+    identity: Identity,
+    collection: str,
+    limits: Limits,
+    now: datetime,
+    *,
+    size: int | None = None,
+    token: str | None = None,
+) -> RecordPage:
+    """Read a page of living records; a collection without any has an empty one."""
+    account = accounts.find(session, identity, now)
+    if not is_collection(collection):
+        raise NotFound
+    after = "" if token is None else _position(token, collection)
+    count, room = limits.page_size(size), limits.answer_bytes - ENVELOPE_BYTES
+    items: list[bytes] = []
+    last: str | None = None
+    for record in _living(session, identity.user_key, collection, after, count + 1):
+        item = orjson.dumps(record_document(record))
+        room -= len(item) + 1
+        # One item at least, so that every page leads on.
+        if len(items) == count or (items and room < 0):
+            break
+        items.append(item)
+        last = record.id
+    else:
+        last = None
+    following = None if last is None else _token(collection, last)
+    return RecordPage(tuple(items), following, 0 if account is None else account.seq)
+
+
+def _living(session: Session, user_key: str, collection: str, after: str, count: int) -> Iterator[Record]:
+    while count > 0:
+        size = min(count, CHUNK)
+        statement = (
+            select(*COLUMNS)
+            .where(RecordRow.user_key == user_key, RecordRow.collection == collection, RecordRow.id > after)
+            .where(~RecordRow.deleted)
+            .order_by(RecordRow.id)
+            .limit(size)
+        )
+        found = [Record(*row) for row in session.execute(statement)]
+        yield from found
+        if len(found) < size:
+            return
+        after, count = found[-1].id, count - size
+
+
+def _token(collection: str, last: str) -> str:
+    return urlsafe_b64encode(f"r1|{collection}|{last}".encode("ascii")).decode("ascii").rstrip("=")
+
+
+def _position(token: str, collection: str) -> str:
+    """The id after which the page begins; the token of another collection would begin anywhere."""
+    try:
+        text = urlsafe_b64decode(token[:_MAX_TOKEN_LENGTH] + "=" * (-len(token) % 4)).decode("ascii")
+    except (Error, ValueError):
+        raise BadPageToken from None
+    form = _TOKEN.fullmatch(text)
+    if form is None or _token(collection, form[1]) != token:
+        raise BadPageToken
+    return form[1]

@@ -1,0 +1,110 @@
+"""What the operator allows: limits for everybody, and rules of single collections.
+
+Takes   numbers, and marshmallow schemas by the name of their collection
+Gives   Limits, Rule, Terms: frozen;  the text to store of what came in
+Raises  PayloadTooLarge, ValidationFailed: every fault of a document at once, by JSON pointer
+Not     where the numbers come from (the composition root reads the settings); quotas (draft.py)
+Source  docs/contracts/user-data.md §5, §6, U4; RFC 7493 §2
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from marshmallow import Schema
+
+from app.records.errors import PayloadTooLarge, ValidationFailed
+from app.users.validation import faults_of
+
+_MAX_FAULTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers of §5."""
+
+    record_bytes: int = 65_536
+    preferences_bytes: int = 16_384
+    attributes_bytes: int = 16_384
+    json_depth: int = 32
+    collections: int = 64
+    records_per_collection: int = 10_000
+    bytes_per_user: int = 52_428_800
+    batch_operations: int = 100
+    page_size_default: int = 100
+    page_size_max: int = 500
+    answer_bytes: int = 4_194_304
+
+    def page_size(self, asked: int | None) -> int:
+        """How many items a page has: what is asked for is coerced, not refused."""
+        return max(1, min(self.page_size_default if asked is None else asked, self.page_size_max))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the operator wants of one collection."""
+
+    schema: Schema | None = None
+    require_preconditions: bool = False
+
+
+_FREE = Rule()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Limits and rules; a collection that has no rule takes free JSON."""
+
+    limits: Limits = field(default_factory=Limits)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    def rule(self, collection: str) -> Rule:
+        """Find what is wanted of the collection."""
+        return self.rules.get(collection, _FREE)
+
+    def record_text(self, collection: str, data: Any) -> str:
+        """Check a record's whole data, and write them as they are stored."""
+        text = _text(data, "data", self.limits.record_bytes, self.limits.json_depth)
+        schema = self.rule(collection).schema
+        if schema is not None:
+            faults = list(faults_of(schema.validate(data), ("data",)))
+            if faults:
+                raise ValidationFailed(faults[:_MAX_FAULTS])
+        return text
+
+    def preferences_text(self, value: Any) -> str:
+        """The same for the preferences."""
+        return _text(value, "preferences", self.limits.preferences_bytes, self.limits.json_depth)
+
+
+def _text(value: Any, member: str, max_bytes: int, max_depth: int) -> str:
+    if not isinstance(value, dict):
+        raise ValidationFailed([{"pointer": f"/{member}", "detail": "Must be an object."}])
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        detail = "Must be JSON that every parser reads alike: no half surrogate, no integer beyond 64 bits."
+        raise ValidationFailed([{"pointer": f"/{member}", "detail": detail}]) from None
+    if len(text) > max_bytes:
+        raise PayloadTooLarge(max_bytes)
+    fault = _fault(value, max_depth)
+    if fault is not None:
+        raise ValidationFailed([{"pointer": f"/{member}", "detail": fault}])
+    return text.decode()
+
+
+def _fault(value: dict[str, Any], max_depth: int) -> str | None:
+    """Say what orjson lets pass; walks without recursion."""
+    waiting: list[tuple[Any, int]] = [(value, 1)]
+    while waiting:
+        item, depth = waiting.pop()
+        if isinstance(item, dict | list):
+            if depth > max_depth:
+                return f"Must not be nested deeper than {max_depth} levels."
+            below = item.values() if isinstance(item, dict) else item
+            waiting.extend((member, depth + 1) for member in below)
+        elif isinstance(item, float) and not math.isfinite(item):
+            return "Must hold finite numbers only."
+    return None
