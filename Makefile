@@ -59,6 +59,7 @@ lock: $(READY)  ## write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements.txt requirements.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -c requirements.txt -o requirements-dev.txt requirements-dev.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-prove.txt requirements-prove.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-interop.txt requirements-interop.in
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .

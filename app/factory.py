@@ -6,7 +6,7 @@ Raises  PolicyError for a route without a policy; SettingsError for a setting th
 Not     the fetch of the keys, which waits for the worker (Runtime.start, K9); migrations, a step of their own
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from app.oauth.keys.source import KeySource, StaticKeySource
 from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.token_cache import TokenCache
 from app.oauth.verifier import Verifier
+from app.records.registry import COLLECTION_RULES
+from app.records.terms import Limits, Rule, Terms
 from app.stores.proofs_database import DatabaseProofStore
 from app.stores.revocations import Revocations
 from app.web import (
@@ -52,11 +54,14 @@ from app.web import (
 from app.web.problem_help import ACTIONS
 from app.web.runtime import Runtime
 from app.web.scopes import SCOPES
+from app.web.sync import batch, changes, overview, preferences, records
 from config.settings import Settings, SettingsError, or_exit
 
 # As the cache weighs them (twice what usual tokens really take), so that 10 000 tokens of 0.9 KB fit: about 30 MB.
 _TOKEN_CACHE_BYTES = 80 * 1024 * 1024
-_BLUEPRINTS = (index, whoami, me, deletion, health, metadata, problem_pages)
+_BLUEPRINTS = (
+    index, whoami, me, deletion, preferences, overview, records, changes, batch, health, metadata, problem_pages,
+)  # fmt: skip
 
 
 class Application(Flask):
@@ -72,11 +77,10 @@ def app_or_exit() -> Flask:
     return or_exit(lambda: create_app(Settings.from_env()))
 
 
-def create_app(settings: Settings) -> Flask:
-    """Put the application together."""
+def create_app(settings: Settings, rules: Mapping[str, Rule] = COLLECTION_RULES) -> Flask:
+    """Put the application together; `rules` are those of single collections, by name."""
     log.configure(settings.log_format, settings.log_level)
     app = Application("app", static_folder=None, template_folder="web/templates")
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     # NOTE: werkzeug would answer `/v1//me` with a redirect to an address made from the Host field: a 404 is honest.
     app.url_map.merge_slashes = False
     nonces = None
@@ -85,7 +89,7 @@ def create_app(settings: Settings) -> Flask:
     if dpop_url.normalised(settings.public_url) is None:
         # Every proof would be refused for our own slip.
         raise SettingsError({"PUBLIC_URL": ["cannot be compared with the htu of a proof: look at % and at its host"]})
-    parts = _parts(settings, nonces)
+    parts = _parts(settings, nonces, Terms(_limits(settings), rules))
     app.extensions["postern"] = parts
     api = openapi.make_api(app)
     for room in _BLUEPRINTS:
@@ -104,7 +108,7 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def _parts(settings: Settings, nonces: Nonces | None) -> Runtime:
+def _parts(settings: Settings, nonces: Nonces | None, terms: Terms) -> Runtime:
     sources = {issuer: _key_source(issuer, settings) for issuer in settings.tenant_issuers}
     cache = TokenCache(settings.token_cache_size, _TOKEN_CACHE_BYTES)
     denylist = DenylistWatch(Revocations.for_watch(settings.database_url))
@@ -117,7 +121,23 @@ def _parts(settings: Settings, nonces: Nonces | None) -> Runtime:
         proofs=None if settings.dpop_mode == "off" else DpopProofs(_proof_store(settings, database), nonces),
         proof_required=settings.dpop_mode == "required",
     )
-    return Runtime(settings, database, sources, verifier, denylist)
+    return Runtime(settings, database, sources, verifier, denylist, terms)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        record_bytes=settings.max_record_bytes,
+        preferences_bytes=settings.max_preferences_bytes,
+        attributes_bytes=settings.max_attributes_bytes,
+        json_depth=settings.max_json_depth,
+        collections=settings.max_collections,
+        records_per_collection=settings.max_records_per_collection,
+        bytes_per_user=settings.max_bytes_per_user,
+        batch_operations=settings.max_batch_operations,
+        page_size_default=settings.page_size_default,
+        page_size_max=settings.page_size_max,
+        answer_bytes=settings.max_answer_bytes,
+    )
 
 
 def _token_policy(settings: Settings) -> TokenPolicy:

@@ -131,6 +131,23 @@ def store_problems(shared_store_url: str | None) -> Problems:
         yield "SHARED_STORE_URL", "must be a URL such as valkey://host:6379/0 (valkeys:// or rediss:// for TLS)"
 
 
+def limit_problems(page_size_default: int, page_size_max: int, record_bytes: int, answer_bytes: int) -> Problems:
+    """Yield limits that contradict each other."""
+    if page_size_default > page_size_max:
+        yield "PAGE_SIZE_DEFAULT", "must not be larger than PAGE_SIZE_MAX"
+    if answer_bytes < 2 * record_bytes:
+        yield "MAX_ANSWER_BYTES", "must be at least twice MAX_RECORD_BYTES, so that every page has room for a record"
+
+
+def proxy_problems(trusted_proxies: tuple[str, ...]) -> Problems:
+    """Yield what is no address and no network."""
+    for proxy in trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            yield "TRUSTED_PROXIES", "must be addresses or networks of proxies, such as 10.0.0.0/8, with commas"
+
+
 def url_problems(public_url: str) -> Problems:
     """Yield what is wrong with the URL that apps use."""
     parts = _split(public_url)

@@ -19,9 +19,11 @@ from environs import EnvValidationError, FileAwareEnv
 from config.checks import (
     database_problems,
     key_problems,
+    limit_problems,
     log_problems,
     policy_problems,
     proof_problems,
+    proxy_problems,
     step_up_problems,
     store_problems,
     tenant_problems,
@@ -84,6 +86,23 @@ class Settings:
     max_body_bytes: int = 1_048_576
     max_json_depth: int = 32
     max_attributes_bytes: int = 16_384
+    max_preferences_bytes: int = 16_384
+    max_record_bytes: int = 65_536
+    max_batch_bytes: int = 2_097_152
+    max_batch_operations: int = 100
+    max_answer_bytes: int = 4_194_304
+    max_collections: int = 64
+    max_records_per_collection: int = 10_000
+    max_bytes_per_user: int = 52_428_800
+    page_size_default: int = 100
+    page_size_max: int = 500
+    tombstone_days: int = 90
+    idempotency_hours: int = 24
+    exports_per_day: int = 2
+    rate_limit_requests_per_minute: int = 600
+    rate_limit_writes_per_minute: int = 120
+    rate_limit_failures_per_minute: int = 60
+    trusted_proxies: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
     web_concurrency: int = 1
@@ -109,6 +128,8 @@ class Settings:
             log_problems(self.log_format, self.log_level),
             database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
             store_problems(self.shared_store_url),
+            limit_problems(self.page_size_default, self.page_size_max, self.max_record_bytes, self.max_answer_bytes),
+            proxy_problems(self.trusted_proxies),
             self._range_problems(),
         ):
             for name, text in found:
@@ -124,7 +145,9 @@ class Settings:
     def _range_problems(self) -> list[tuple[str, str]]:
         """Numbers that must be positive; where 0 has a meaning (cache off, no tolerance), zero passes."""
         may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds",
-                       "account_deletion_grace_days"}  # fmt: skip
+                       "account_deletion_grace_days", "tombstone_days", "idempotency_hours",
+                       "rate_limit_requests_per_minute", "rate_limit_writes_per_minute",
+                       "rate_limit_failures_per_minute"}  # fmt: skip
         found = []
         for member in fields(self):
             value = getattr(self, member.name)
@@ -153,14 +176,12 @@ class Settings:
             "api_audiences": _listed(env, "API_AUDIENCE"),
             "token_algorithms": _listed(env, "TOKEN_ALGORITHMS", "RS256"),
             "jwks_allowed_origins": _listed(env, "JWKS_ALLOWED_ORIGINS"),
+            "trusted_proxies": _listed(env, "TRUSTED_PROXIES"),
         }
-        for name in ("clock_skew_seconds", "max_token_bytes", "token_cache_size", "max_body_bytes", "max_json_depth",
-                     "max_attributes_bytes", "token_max_lifetime_seconds", "account_deletion_grace_days", "port",
-                     "web_concurrency", "web_threads"):  # fmt: skip
-            found[name] = env.int(name.upper(), default[name])
-        for name in ("jwks_min_ttl_seconds", "jwks_max_ttl_seconds", "jwks_max_stale_seconds",
-                     "jwks_cooldown_seconds", "jwks_timeout_seconds"):  # fmt: skip
-            found[name] = env.float(name.upper(), default[name])
+        for member in fields(cls):
+            if member.type in {int, float}:
+                read = env.int if member.type is int else env.float
+                found[member.name] = read(member.name.upper(), default[member.name])
         for name in ("token_profile", "scope_claim", "dpop_mode", "dpop_nonce", "database_url", "host", "log_format",
                      "log_level"):  # fmt: skip
             found[name] = env.str(name.upper(), default[name]) or default[name]

@@ -34,7 +34,7 @@ class ProblemWorker(ThreadWorker):
     def handle(self, conn: Any) -> Any:
         """Read and answer one request, within the bounds."""
         if not isinstance(conn.sock, BoundedConnection):
-            conn.sock = BoundedConnection(conn.sock, settings().max_body_bytes)
+            conn.sock = BoundedConnection(conn.sock, max(settings().max_body_bytes, settings().max_batch_bytes))
         conn.sock.begin_head()
         return super().handle(conn)
 

@@ -11,6 +11,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 import app.records.models
+import app.stores.idempotency_models
 import app.stores.proofs_database
 import app.stores.revocation_models
 import app.users.models  # noqa: F401 - imported for its effect: the tables are in the metadata then

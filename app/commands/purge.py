@@ -13,7 +13,8 @@ from functools import partial
 
 import click
 
-import app.records.models  # noqa: F401 - imported for its effect: erasing finds the tables of every room
+import app.records.models
+import app.stores.idempotency_models  # noqa: F401 - imported for its effect: erasing finds the tables of every room
 from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.users import erasure
 

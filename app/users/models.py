@@ -1,7 +1,7 @@
 """The tables of the user domain, as SQLAlchemy sees them; the migrations say the same in DDL.
 
 Takes   nothing
-Gives   Account, Erasure; the words of an account's state
+Gives   Account, Erasure, Export, OperatorChange; the words of an account's state
 Raises  nothing
 Not     rules: who may change what (validation.py), in which order (account.py)
 Source  docs/contracts/user-data.md §7, U11, U13, U16
@@ -78,3 +78,29 @@ class Erasure(Base):
 
     user_key_hash: Mapped[str] = mapped_column(CHAR(64), primary_key=True)
     erased_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Export(Base):
+    """One export that the user has begun: there may be so many of them in a day."""
+
+    __tablename__ = "exports"
+
+    user_key: Mapped[str] = mapped_column(CHAR(36), primary_key=True)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+
+
+class OperatorChange(Base):
+    """What the operator changed of a user, by the command line; it goes with the user's other rows."""
+
+    __tablename__ = "operator_changes"
+
+    user_key: Mapped[str] = mapped_column(CHAR(36), primary_key=True)
+    # A UUIDv7: in the order of the changes.
+    id: Mapped[str] = mapped_column(CHAR(36), primary_key=True)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    # The name in the operating system, or what the command was told.
+    operator: Mapped[str] = mapped_column(String(255))
+    action: Mapped[str] = mapped_column(String(32))
+    # JSON; null where nothing was changed, only shown.
+    before: Mapped[str | None] = mapped_column(Text)
+    after: Mapped[str | None] = mapped_column(Text)

@@ -1,6 +1,6 @@
 """Build JSON answers with the caching fields that their kind of content needs (T29, U3).
 
-Takes   documents that orjson can write
+Takes   documents that orjson can write, or JSON that is written already
 Gives   Flask responses
 Raises  nothing
 Not     problems (problems.py), 304 (conditional.py)
@@ -24,3 +24,8 @@ def json_answer(document: Any, fields: Mapping[str, str], status: int = 200) -> 
     return Response(
         orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE), status, fields, content_type="application/json"
     )
+
+
+def json_text(body: bytes, fields: Mapping[str, str]) -> Response:
+    """Send JSON that is written already."""
+    return Response(body + b"\n", 200, fields, content_type="application/json")

@@ -41,6 +41,11 @@ _OTHERS = (
         Action.RESYNC,
     ),
     Problem(
+        "quota_exceeded", 403, "There is no room left",
+        "The write would pass a limit of this user's storage: delete what is no longer needed, then send it again.",
+        Action.FIX_CLIENT,
+    ),
+    Problem(
         "not_found", 404, "There is nothing here",
         "No resource has this path: GET /v1 lists where everything is.", Action.FIX_CLIENT,
     ),
@@ -63,6 +68,15 @@ _OTHERS = (
         "What is stored does not allow this: fetch it, and decide again.", Action.RESYNC,
     ),
     Problem(
+        "gone", 410, "It has been deleted",
+        "There was such a record, and it was deleted: `seq` is the number of the deletion.", Action.RESYNC,
+    ),
+    Problem(
+        "cursor_expired", 410, "The cursor is too old to go on from",
+        "Changes since this cursor are no longer all known: ask without a cursor, and replace what the device holds.",
+        Action.RESYNC,
+    ),
+    Problem(
         "account_deleted", 410, "The account has been deleted",
         "Nothing is stored of this user any more: a new account is made by POST /v1/me and by nothing else.",
         Action.FIX_CLIENT,
@@ -71,6 +85,10 @@ _OTHERS = (
         "precondition_failed", 412, "It has changed meanwhile",
         "If-Match does not name the current version: take `current`, apply the change to it and try again.",
         Action.RESYNC,
+    ),
+    Problem(
+        "precondition_required", 428, "Say which version you expect",
+        "This collection takes no write without If-Match (or If-None-Match: * for a new record).", Action.FIX_CLIENT,
     ),
     Problem(
         "payload_too_large", 413, "The body is too large",
@@ -86,6 +104,19 @@ _OTHERS = (
         Action.FIX_CLIENT,
     ),
     Problem(
+        "idempotency_key_reused", 422, "The Idempotency-Key belongs to another request",
+        "This key was sent before with another method, path or body: make a new key for each new request.",
+        Action.FIX_CLIENT,
+    ),
+    Problem(
+        "bad_cursor", 400, "The cursor was never given out",
+        "Send the cursor of the last answer as it was: it is opaque. If it is lost, ask without one.", Action.RESYNC,
+    ),
+    Problem(
+        "bad_page_token", 400, "The page token was not given out for this list",
+        "Send `next` of the page before, for the same collection, or follow the Link field.", Action.FIX_CLIENT,
+    ),
+    Problem(
         "malformed_json", 400, "The body is not JSON",
         "The body must be one JSON value in UTF-8, without NaN and not nested too deep.",
         Action.FIX_CLIENT,
@@ -98,6 +129,11 @@ _OTHERS = (
         "too_many_proofs", 429, "Too many requests with proofs of one key",
         "This key has used as many DPoP proofs in two minutes as are remembered of one key: wait, and make a new one.",
         Action.RETRY_LATER, retryable=True,
+    ),
+    Problem(
+        "rate_limited", 429, "Too many requests",
+        "The limit is in the RateLimit-Policy field: wait as long as Retry-After says.", Action.RETRY_LATER,
+        retryable=True,
     ),
     Problem(
         "unavailable", 503, "The API cannot answer at the moment",

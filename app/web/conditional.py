@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from flask import Response, request
 
+from app.records.preconditions import Precondition, Versions
+
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 _LIST = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*|$))+')
 # What proxies append when they compress: nginx and Apache `-gzip`, some `--gzip`, brotli modules `-br`.
@@ -63,6 +65,22 @@ def write_precondition() -> Callable[[int], bool]:
         return if_none_match is None or not _names(if_none_match, seq)
 
     return holds
+
+
+def versions(value: str) -> Versions:
+    """Return the versions that a list of entity-tags names, as the records domain takes them."""
+    found = tags(value)
+    numbers = (_NUMBER.fullmatch(tag) for tag in found)
+    return Versions(frozenset(int(number[1]) for number in numbers if number is not None), is_any="*" in found)
+
+
+def precondition() -> Precondition:
+    """Return what this request's If-Match and If-None-Match expect, to be asked under the lock."""
+    if_match, if_none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    return Precondition(
+        None if if_match is None else versions(if_match),
+        None if if_none_match is None else versions(if_none_match),
+    )
 
 
 def _names(value: str, seq: int) -> bool:

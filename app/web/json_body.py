@@ -1,6 +1,6 @@
 """Read a request's JSON body: bounded before it is read, strict when it is parsed.
 
-Takes   the current request, the media types that the route takes, the greatest depth
+Takes   the current request, the media types that the route takes, the greatest depth, another limit than the usual
 Gives   the JSON value
 Raises  WebProblem: payload_too_large, unsupported_media_type, malformed_json
 Not     what the value must look like (the domain's schemas)
@@ -10,19 +10,20 @@ Source  RFC 8259 §8.1, RFC 7493 §2.3; docs/contracts/tokens.md T30 (415 and 41
 from collections.abc import Sequence
 from typing import Any
 
-from flask import current_app, request
+from flask import request
 
 from app.oauth.strict_json import NotStrictJson, parse
 from app.web.problems import WebProblem
+from app.web.runtime import runtime
 
 
-def json_body(media_types: Sequence[str], max_depth: int) -> Any:
+def json_body(media_types: Sequence[str], max_depth: int, max_bytes: int | None = None) -> Any:
     """Return the body's JSON value, having refused another type, too many bytes, or what is not strict JSON."""
     if request.mimetype not in media_types:
         raise WebProblem("unsupported_media_type", accepted=list(media_types))
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise WebProblem("unsupported_media_type", detail="Send the body without a Content-Encoding.")
-    raw = _whole_body(current_app.config["MAX_CONTENT_LENGTH"])
+    raw = _whole_body(max_bytes or runtime().settings.max_body_bytes)
     try:
         return parse(raw, max_bytes=len(raw), max_depth=max_depth)
     except NotStrictJson as fault:

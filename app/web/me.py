@@ -25,6 +25,7 @@ from app.web.policy import require_scopes
 from app.web.problems import WebProblem
 from app.web.runtime import runtime
 from app.web.schemas import ProfilePatchSchema, ProfileSchema
+from app.web.shown import shown
 from app.web.visit import begin_anew, profile_of
 
 MEDIA_TYPES = ("application/merge-patch+json", "application/json")
@@ -73,7 +74,7 @@ def patch_me() -> Response:
 
     def check(current: Profile) -> None:
         if not holds(current.seq):
-            raise WebProblem("precondition_failed", current=_document(current, token))
+            raise WebProblem("precondition_failed", current=shown(current, token))
 
     profile_of(parts, token, g.access_token_text)
     identity, now = parts.identity_of(token), datetime.now(UTC)
@@ -81,8 +82,7 @@ def patch_me() -> Response:
     changed = parts.database.transact(
         lambda session: patch(session, identity, document, check, now, max_attributes_bytes=limit)
     )
-    body = _document(changed, token)
-    return json_answer(body, {**PRIVATE, "ETag": body["etag"]})
+    return json_answer(shown(changed, token), {**PRIVATE, "ETag": _etag(changed, token)})
 
 
 @blueprint.post("/v1/me")
@@ -97,8 +97,8 @@ def create_me() -> Response:
     parts, token = runtime(), access_token()
     if request.content_length or "Transfer-Encoding" in request.headers:
         _refuse_members(json_body(("application/json",), parts.settings.max_json_depth))
-    body = _document(begin_anew(parts, token, g.access_token_text), token)
-    return json_answer(body, {**PRIVATE, "ETag": body["etag"]}, 201)
+    made = begin_anew(parts, token, g.access_token_text)
+    return json_answer(shown(made, token), {**PRIVATE, "ETag": _etag(made, token)}, 201)
 
 
 def _refuse_members(document: Any) -> None:
@@ -111,18 +111,10 @@ def _answer(profile: Profile, token: AccessToken, members: frozenset[str] | None
     etag = _etag(profile, token)
     if is_unmodified(etag):
         return not_modified(etag, PRIVATE)
-    document = _document(profile, token)
+    document = as_document(profile, with_email="read:email" in token.scopes)
     if members is not None:
         document = {name: value for name, value in document.items() if name in members}
     return json_answer(document, {**PRIVATE, "ETag": etag})
-
-
-def _document(profile: Profile, token: AccessToken) -> dict[str, Any]:
-    """What this token may see: without read:profile (a write-only token) the version alone."""
-    document = as_document(profile, with_email="read:email" in token.scopes)
-    if "read:profile" not in token.scopes:
-        return {name: document[name] for name in ("etag", "seq", "updated_at")}
-    return document
 
 
 def _etag(profile: Profile, token: AccessToken) -> str:

@@ -7,6 +7,7 @@ Not     the shapes (schemas.py), the check of input
 Source  OpenAPI 3.0.3: Swift's generator fails on 3.1's nullables (docs/contracts/user-data.md §6)
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -35,6 +36,8 @@ _BY_DPOP = {
     "description": "RFC 9449: a token that is bound to the app's key (cnf.jkt), as `Authorization: DPoP <token>`, with "
     "a proof in the field `DPoP`: a JWT signed by that key for this method, this URL and this token, used once.",
 }
+# A parameter in a path: Flask says <name>, OpenAPI {name}.
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -54,6 +57,11 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # smorest has n
     def post(self, rule: str, **options: Any) -> Callable[[View], View]:
         """Register a POST route."""
         decorate: Callable[[View], View] = super().post(rule, **options)
+        return decorate
+
+    def put(self, rule: str, **options: Any) -> Callable[[View], View]:
+        """Register a PUT route."""
+        decorate: Callable[[View], View] = super().put(rule, **options)
         return decorate
 
     def delete(self, rule: str, **options: Any) -> Callable[[View], View]:
@@ -116,7 +124,7 @@ def document(api: Api, app: Flask, policies: Mapping[str, RoutePolicy], settings
     if settings.dpop_mode != "off":
         spec["components"]["securitySchemes"]["dpop"] = _BY_DPOP
     for rule in app.url_map.iter_rules():
-        path = spec["paths"].get(rule.rule.replace("<code>", "{code}"), {})
+        path = spec["paths"].get(_PARAMETER.sub(r"{\1}", rule.rule), {})
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             operation = path.get(method.lower())
             if operation is not None:

@@ -226,6 +226,36 @@ HELP: dict[str, tuple[str, ...]] = {
         "Auth0 tells neither by itself: an Action adds them, and AUTH_TIME_CLAIM and ACR_CLAIM name the claims.",
         _EXPLAIN_FOR,
     ),
+    "quota_exceeded": (
+        "`quota` says of what there is too much: records of one collection, collections, or bytes of the user.",
+        "GET /v1/me/usage shows what is used beside the limits. Park the write, and tell the user.",
+    ),
+    "gone": (
+        "Drop the record on the device. PUT makes it anew, under the same id.",
+        "A device that follows GET /v1/changes is told of each deletion without asking for the record.",
+    ),
+    "cursor_expired": (
+        "The device was away for longer than deletions are remembered, or the database was restored from a backup.",
+        "Ask GET /v1/changes without a cursor, and drop what the first sync does not bring; keep what is not yet sent.",
+        "For operators: TOMBSTONE_DAYS says how long a device may be away.",
+    ),
+    "precondition_required": (
+        "Read the record, and send its ETag in If-Match: so no device overwrites what it has not seen.",
+    ),
+    "idempotency_key_reused": (
+        "A key names one request: the same method, path and body, however often it is sent.",
+        "Most often the app makes its keys from too little, or changes the body before it tries again.",
+    ),
+    "bad_cursor": (
+        "Most often the cursor was cut, or decoded and encoded again on its way.",
+        "Ask GET /v1/changes without a cursor: the device then gets everything once more.",
+    ),
+    "bad_page_token": ("Page tokens are for one collection, and for its list alone: begin again without one.",),
+    "rate_limited": (
+        "RateLimit-Policy names the limit, RateLimit what is left of it and the seconds until it is renewed.",
+        "Ask GET /v1/changes instead of reading record by record, and send writes in one POST /v1/batch.",
+        "For operators: RATE_LIMIT_REQUESTS_PER_MINUTE, RATE_LIMIT_WRITES_PER_MINUTE, RATE_LIMIT_FAILURES_PER_MINUTE.",
+    ),
     "method_not_allowed": ("The path is right. Allow lists its methods; a proxy may have turned one into another.",),
     "bad_request": (
         "The request itself is no HTTP that can be understood, or is too large: its title says more.",

@@ -3,7 +3,7 @@
 Takes   any exception that leaves a request
 Gives   application/problem+json answers, with the challenge where the contract wants one
 Raises  nothing
-Not     the table of codes (catalogue.py)
+Not     the table of codes (catalogue.py), which code a refusal of the domain has (refusals.py)
 Source  RFC 9457; RFC 6750 §3; docs/contracts/tokens.md T25–T29
 """
 
@@ -22,11 +22,9 @@ from app.oauth.bearer import Scheme, scheme_of
 from app.oauth.dpop.faults import InvalidProof, ProofsUnavailable, TooManyProofs
 from app.oauth.dpop.proof import ALGORITHMS
 from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused, StepUpRequired
-from app.users.deletion import Deletion, as_document
-from app.users.errors import AccountDeleted, AccountDeletionScheduled, AccountExists, FieldReadOnly, ValidationFailed
-from app.users.models import SCHEDULED
 from app.web.answers import NO_STORE
 from app.web.catalogue import PROBLEMS
+from app.web.refusals import DOMAIN_ERRORS, refusal_of
 from app.web.runtime import runtime
 from config.settings import Settings
 
@@ -48,7 +46,6 @@ _CODES_OF_HTTP = {
 }
 _KEPT_FIELDS = ("Allow", "Retry-After")
 _SERVER_ERROR = 500
-_ACCOUNT_EXISTS = "The user has an account: GET /v1/me shows it."
 
 log = structlog.get_logger("postern.problems")
 
@@ -91,11 +88,8 @@ def install(app: Flask) -> None:
     app.register_error_handler(ProofsUnavailable, _proofs_unavailable)
     app.register_error_handler(TooManyProofs, _too_many_proofs)
     app.register_error_handler(WebProblem, lambda fault: answer(fault.code, **fault.members))
-    app.register_error_handler(FieldReadOnly, _field_read_only)
-    app.register_error_handler(ValidationFailed, _validation_failed)
-    app.register_error_handler(AccountDeleted, lambda _fault: answer("account_deleted"))
-    app.register_error_handler(AccountDeletionScheduled, _account_deletion_scheduled)
-    app.register_error_handler(AccountExists, lambda _fault: answer("conflict", detail=_ACCOUNT_EXISTS))
+    for domain_error in DOMAIN_ERRORS:
+        app.register_error_handler(domain_error, _domain_refused)
     app.register_error_handler(DatabaseUnavailable, _database_unavailable)
     app.register_error_handler(DatabaseBusy, lambda _fault: answer("busy", {"Retry-After": "1"}))
     app.register_error_handler(HTTPException, _http)
@@ -156,18 +150,9 @@ def _too_many_proofs(_fault: TooManyProofs) -> Response:
     return answer("too_many_proofs", {"Retry-After": str(_RETRY_AFTER_TOO_MANY_PROOFS_SECONDS)})
 
 
-def _field_read_only(fault: FieldReadOnly) -> Response:
-    detail = "It belongs to the tenant, the operator or the server."
-    return answer("field_read_only", errors=[{"pointer": pointer, "detail": detail} for pointer in fault.pointers])
-
-
-def _validation_failed(fault: ValidationFailed) -> Response:
-    return answer("validation_failed", errors=list(fault.errors))
-
-
-def _account_deletion_scheduled(fault: AccountDeletionScheduled) -> Response:
-    current = Deletion(SCHEDULED, fault.requested_at, fault.purge_at)
-    return answer("account_deletion_scheduled", current=as_document(current))
+def _domain_refused(fault: Exception) -> Response:
+    refusal = refusal_of(fault, g.access_token)
+    return answer(refusal.code, **refusal.members)
 
 
 def _database_unavailable(fault: DatabaseUnavailable) -> Response:

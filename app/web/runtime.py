@@ -16,6 +16,7 @@ from app.oauth.access_token import AccessToken
 from app.oauth.keys.source import KeySource, start_all
 from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.verifier import Verifier
+from app.records.terms import Terms
 from app.users.identity import Identity
 from config.settings import Settings
 
@@ -29,6 +30,7 @@ class Runtime:
     key_sources: Mapping[str, KeySource]
     verifier: Verifier
     denylist: DenylistWatch
+    terms: Terms
 
     def start(self) -> None:
         """Begin in a worker of one's own (K9): new connections, the keys fetched and from now on kept fresh."""

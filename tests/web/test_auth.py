@@ -198,6 +198,7 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     from app.oauth.keys.jwks import parse_key_set
     from app.oauth.keys.source import StaticKeySource
     from app.oauth.verifier import Verifier
+    from app.records.terms import Terms
     from app.users.identity import Identity
     from app.web.runtime import Runtime
     from tests.support.api import settings_for
@@ -207,7 +208,7 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     keys = parse_key_set(tokens.key_set(tokens.rsa_key()), ("RS256",))
     sources = {issuer: StaticKeySource(issuer, keys) for issuer in (old, new)}
     policy = TokenPolicy(issuers=(old, new), audiences=frozenset({tokens.AUDIENCE}), algorithms=("RS256",))
-    parts = Runtime(settings, None, sources, Verifier(policy, sources), None)  # type: ignore[arg-type]
+    parts = Runtime(settings, None, sources, Verifier(policy, sources), None, Terms())  # type: ignore[arg-type]
     assert parts.identity_of(
         parts.verifier.verify(tokens.mint(tokens.rsa_key(), None, {"iss": new}), now=tokens.NOW)
     ) == (Identity(old, tokens.SUBJECT))

@@ -1,0 +1,1 @@
+"""The routes of what apps store and sync: records, collections, preferences, changes, batch."""
