@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, cre
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 T = TypeVar("T")
@@ -168,6 +169,12 @@ class Database:
             applied = set(MigrationContext.configure(session.connection()).get_current_heads())
         known = {script.revision for script in self._scripts.walk_revisions()}
         return bool(applied) and (applied == set(self._scripts.get_heads()) or not applied <= known)
+
+    def connections(self) -> tuple[int, int]:
+        """Tell how many of this process's connections are in use, and how many are open."""
+        pool = cast("QueuePool", self.engine.pool)
+        used = pool.checkedout()
+        return used, used + pool.checkedin()
 
     def dispose(self) -> None:
         """Close the connections; the next use opens new ones."""

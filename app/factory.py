@@ -7,6 +7,7 @@ Not     the fetch of the keys, which waits for the worker (Runtime.start, K9); m
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ from app.web import (
     whoami,
 )
 from app.web.problem_help import ACTIONS
-from app.web.runtime import Runtime
+from app.web.request_log import CountRequest
+from app.web.runtime import Background, Runtime
 from app.web.scopes import SCOPES
 from app.web.sync import batch, changes, overview, preferences, records
+from config.drain import Drain
 from config.settings import Settings, SettingsError, or_exit
 
 # As the cache weighs them (twice what usual tokens really take), so that 10 000 tokens of 0.9 KB fit: about 30 MB.
@@ -90,13 +93,17 @@ def create_app(settings: Settings, rules: Mapping[str, Rule] = COLLECTION_RULES)
         # Every proof would be refused for our own slip.
         raise SettingsError({"PUBLIC_URL": ["cannot be compared with the htu of a proof: look at % and at its host"]})
     parts = _parts(settings, nonces, Terms(_limits(settings), rules))
+    counting = None
+    if settings.metrics_port is not None:
+        counting, server = _metrics(settings, parts)
+        parts = replace(parts, metrics=server)
     app.extensions["postern"] = parts
     api = openapi.make_api(app)
     for room in _BLUEPRINTS:
         api.register_blueprint(room.blueprint)
     metadata.install_at_path(app, settings.public_url)
     policies = policy.policies_of(app, SCOPES, settings)
-    request_log.install(app)
+    request_log.install(app, settings.log_hash_key, counting)
     auth.install(app, parts.verifier, policies, settings, nonces)
     problems.install(app)
     app.extensions["openapi"] = openapi.document(api, app, policies, settings)
@@ -121,7 +128,18 @@ def _parts(settings: Settings, nonces: Nonces | None, terms: Terms) -> Runtime:
         proofs=None if settings.dpop_mode == "off" else DpopProofs(_proof_store(settings, database), nonces),
         proof_required=settings.dpop_mode == "required",
     )
-    return Runtime(settings, database, sources, verifier, denylist, terms)
+    return Runtime(settings, database, sources, verifier, denylist, terms, Drain(settings.drain_seconds))
+
+
+def _metrics(settings: Settings, parts: Runtime) -> tuple[CountRequest, Background]:
+    # Here, because the library takes memory in each worker: only who uses it pays.
+    from app.web.metrics.counting import Counting  # noqa: PLC0415
+    from app.web.metrics.registry import Metrics  # noqa: PLC0415
+    from app.web.metrics.server import MetricsServer  # noqa: PLC0415
+
+    metrics = Metrics()
+    counting = Counting(metrics, parts)
+    return counting.request, MetricsServer((settings.metrics_host, settings.metrics_port or 0), metrics, counting)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -171,8 +171,10 @@ def database_problems(url: str, host: str, *, allow_sqlite: bool) -> Problems:
         yield "DATABASE_URL", "is SQLite while HOST is not a loopback address: use PostgreSQL, or say ALLOW_SQLITE=true"
 
 
-def log_problems(log_format: str, log_level: str) -> Problems:
+def log_problems(log_format: str, log_level: str, hash_key: str | None) -> Problems:
     """Yield what is wrong with how the log is written."""
+    if hash_key is not None and len(hash_key) < MIN_KEY_CHARACTERS:
+        yield "LOG_HASH_KEY", f"must have at least {MIN_KEY_CHARACTERS} characters: openssl rand -hex 32"
     if log_format not in {"console", "json"}:
         yield "LOG_FORMAT", "must be `console` or `json`"
     if log_level not in {"debug", "info", "warning", "error"}:

@@ -5,9 +5,13 @@ Not     the API's own settings (settings.py), TLS (the proxy in front)
 """
 
 import gc
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from config import drain
 from config.connection import MAX_FIELD_BYTES
 from config.settings import Settings
 
@@ -35,13 +39,19 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the kernel's shared memory, not a temporary file
 
 timeout = 30
-graceful_timeout = 30
+# What is in flight has 30 s, after the drain.
+graceful_timeout = 30 + int(_settings.drain_seconds)
 keepalive = 65
 
 # The app writes one structured line per request (app/web/request_log.py); gunicorn's access log would double it.
 accesslog = None
 errorlog = "-"
 loglevel = _settings.log_level
+logger_class = "config.log.GunicornLog"
+
+if _settings.metrics_port is not None:
+    # Before any worker imports the library, which looks for it then. Memory, not a disk: it is written at each request.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="postern-metrics-", dir=worker_tmp_dir)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -50,6 +60,25 @@ def post_worker_init(worker: Any) -> None:
     # What is loaded by now lives as long as the worker: the collector need not walk through it again and again.
     gc.collect()
     gc.freeze()
+
+
+def on_reload(_server: Any) -> None:
+    """Say that the workers which are stopped next have successors: they need no drain."""
+    drain.reload_begun()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Take a worker that is gone out of the metrics of this moment; what it counted stays counted."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
+
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: Any) -> None:
+    """Remove what the workers shared."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -37,6 +37,7 @@ DEVELOPMENT_DATABASE = "sqlite:///var/postern.db"
 _OTHER_NAMES = ("TENANT_ISSUER", "AUTH0_DOMAIN", "API_AUDIENCE")
 _LAST_PORT = 65_535
 _LONGEST_GRACE_DAYS = 30
+_LONGEST_DRAIN_SECONDS = 20
 
 
 class SettingsError(Exception):
@@ -109,6 +110,10 @@ class Settings:
     web_threads: int = 8
     log_format: Literal["console", "json"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_hash_key: str | None = field(default=None, repr=False)
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    drain_seconds: float = 5
 
     def __post_init__(self) -> None:
         """Refuse a combination that could not be meant, however the object was made."""
@@ -125,7 +130,7 @@ class Settings:
             proof_problems(self.dpop_mode, self.dpop_nonce, self.dpop_nonce_key),
             step_up_problems(self.deletion_max_age_seconds, self.deletion_acr),
             url_problems(self.public_url),
-            log_problems(self.log_format, self.log_level),
+            log_problems(self.log_format, self.log_level, self.log_hash_key),
             database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
             store_problems(self.shared_store_url),
             limit_problems(self.page_size_default, self.page_size_max, self.max_record_bytes, self.max_answer_bytes),
@@ -147,7 +152,7 @@ class Settings:
         may_be_zero = {"clock_skew_seconds", "token_cache_size", "jwks_cooldown_seconds", "jwks_max_stale_seconds",
                        "account_deletion_grace_days", "tombstone_days", "idempotency_hours",
                        "rate_limit_requests_per_minute", "rate_limit_writes_per_minute",
-                       "rate_limit_failures_per_minute"}  # fmt: skip
+                       "rate_limit_failures_per_minute", "drain_seconds"}  # fmt: skip
         found = []
         for member in fields(self):
             value = getattr(self, member.name)
@@ -155,8 +160,13 @@ class Settings:
                 continue
             if value < 0 or (value == 0 and member.name not in may_be_zero):
                 found.append((member.name.upper(), f"must be greater than zero, not {value:g}"))
-        if self.port > _LAST_PORT:
-            found.append(("PORT", f"must be at most {_LAST_PORT}"))
+        for name, port in (("PORT", self.port), ("METRICS_PORT", self.metrics_port or 0)):
+            if port > _LAST_PORT:
+                found.append((name, f"must be at most {_LAST_PORT}"))
+        if self.metrics_port == self.port:
+            found.append(("METRICS_PORT", "must be another port than PORT: metrics are not for the apps"))
+        if self.drain_seconds > _LONGEST_DRAIN_SECONDS:
+            found.append(("DRAIN_SECONDS", f"must be at most {_LONGEST_DRAIN_SECONDS}"))
         if self.account_deletion_grace_days > _LONGEST_GRACE_DAYS:
             found.append(("ACCOUNT_DELETION_GRACE_DAYS", f"must be at most {_LONGEST_GRACE_DAYS}"))
         return found
@@ -183,14 +193,15 @@ class Settings:
                 read = env.int if member.type is int else env.float
                 found[member.name] = read(member.name.upper(), default[member.name])
         for name in ("token_profile", "scope_claim", "dpop_mode", "dpop_nonce", "database_url", "host", "log_format",
-                     "log_level"):  # fmt: skip
+                     "log_level", "metrics_host"):  # fmt: skip
             found[name] = env.str(name.upper(), default[name]) or default[name]
         for name in ("roles_claim", "attributes_claim", "acr_claim", "auth_time_claim", "jwks_file", "dpop_nonce_key",
-                     "shared_store_url", "deletion_acr"):  # fmt: skip
+                     "shared_store_url", "deletion_acr", "log_hash_key"):  # fmt: skip
             found[name] = env.str(name.upper(), None) or None
         # Unlike the others, an empty one is a value: no copy of the keys on disk.
         found["jwks_snapshot_dir"] = env.str("JWKS_SNAPSHOT_DIR", default["jwks_snapshot_dir"]) or None
         found["deletion_max_age_seconds"] = env.int("DELETION_MAX_AGE_SECONDS", None)
+        found["metrics_port"] = env.int("METRICS_PORT", None)
         found["allow_sqlite"] = env.bool("ALLOW_SQLITE", default=False)
         port = found["port"] if isinstance(found["port"], int) else default["port"]
         found["public_url"] = env.str("PUBLIC_URL", "") or f"http://127.0.0.1:{port}"

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
@@ -42,6 +42,14 @@ class ProblemWorker(ThreadWorker):
         """Hand a request whose head is complete to the app."""
         conn.sock.begin_body()
         return super().handle_request(req, conn)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Leave the balancer first: /readyz says no, requests are still taken, and then gunicorn's own end."""
+        app = getattr(self, "wsgi", None)
+        if app is None:
+            super().handle_exit(sig, frame)
+        else:
+            app.extensions["postern"].drain.begin(partial(super().handle_exit, sig, frame))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Refuse what cannot be parsed; log its kind alone, for its text repeats the request."""

@@ -1,7 +1,7 @@
 """Remember verified tokens by digest, so that the second request of a token costs no RSA operation.
 
 Takes   digest: SHA-256 of the token's exact bytes;  VerifiedToken
-Gives   the same VerifiedToken, or None
+Gives   the same VerifiedToken, or None;  CacheState
 Raises  nothing
 Not     whether a remembered token is still good: the verifier asks that each time (V2). Refusals are not kept
 Source  docs/contracts/tokens.md V1, V3, V4
@@ -14,6 +14,15 @@ from cachetools import LRUCache
 
 from app.oauth.access_token import AccessToken
 from app.oauth.keys.jwks import VerificationKey
+
+
+@dataclass(frozen=True, slots=True)
+class CacheState:
+    """What one process's cache has done so far, and how many tokens it remembers."""
+
+    hits: int = 0
+    misses: int = 0
+    entries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +43,17 @@ class TokenCache:
         self._entries: LRUCache[bytes, VerifiedToken] = LRUCache(max_bytes, getsizeof=lambda entry: entry.size_bytes)
         # A look-up reorders the entries, so reads need the lock too. It is never held across anything that waits.
         self._lock = Lock()
+        self._hits = self._misses = 0
 
     def get(self, digest: bytes) -> VerifiedToken | None:
         """Return what is remembered and count it as used."""
         with self._lock:
-            return self._entries.get(digest)
+            found: VerifiedToken | None = self._entries.get(digest)
+            if found is None:
+                self._misses += 1
+            else:
+                self._hits += 1
+            return found
 
     def put(self, digest: bytes, entry: VerifiedToken) -> None:
         """Remember an entry; the least recently used ones make room. One that is larger than the cache is not kept."""
@@ -53,6 +68,11 @@ class TokenCache:
         """Drop an entry that is good no more."""
         with self._lock:
             self._entries.pop(digest, None)
+
+    def state(self) -> CacheState:
+        """Tell what it has done so far."""
+        with self._lock:
+            return CacheState(self._hits, self._misses, len(self._entries))
 
     def __len__(self) -> int:
         return len(self._entries)

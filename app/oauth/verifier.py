@@ -29,7 +29,7 @@ from app.oauth.keys.source import KeySource
 from app.oauth.reasons import Reason
 from app.oauth.revocation.rules import NOTHING_REVOKED, DenylistSource, NothingRevoked
 from app.oauth.strict_json import NotStrictJson, parse_object
-from app.oauth.token_cache import TokenCache, VerifiedToken
+from app.oauth.token_cache import CacheState, TokenCache, VerifiedToken
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +87,10 @@ class Verifier:
         if proof is not None or access_token.bound_to is not None or self._proof_required:
             self._require_possession(access_token, token, proof, now)
         return access_token
+
+    def cache_state(self) -> CacheState:
+        """Tell what the cache of tokens has done; of none, nothing."""
+        return CacheState() if self._cache is None else self._cache.state()
 
     def _require_possession(
         self, access_token: AccessToken, token: str, proof: PresentedProof | None, now: float

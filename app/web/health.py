@@ -29,12 +29,17 @@ def livez() -> Response:
 
 
 @blueprint.get("/readyz")
-@blueprint.describes("readyz", "The API may be given requests: keys once held, database there, migrations applied.")
+@blueprint.describes("readyz", "It may be given requests: keys once held, database there and migrated, no stop ahead.")
 @public
 def readyz() -> Response:
     """Say whether requests can be served; once keys were held, a tenant's outage no longer matters (K10)."""
     parts = runtime()
-    checks = {"keys": _keys(parts), "database": _database(parts), "revocations": _revocations(parts)}
+    checks = {
+        "drain": {"ok": not parts.drain.has_begun},
+        "keys": _keys(parts),
+        "database": _database(parts),
+        "revocations": _revocations(parts),
+    }
     ready = all(check["ok"] for check in checks.values())
     status = "ready" if ready else "not_ready"
     return json_answer({"status": status, "checks": checks}, NO_STORE, 200 if ready else 503)

@@ -1,29 +1,56 @@
 """Give every request an id, and the log one structured line for each.
 
-Takes   X-Request-Id of the request where it is a sane one, else a fresh id
+Takes   X-Request-Id of the request where it is a sane one, else a fresh id;  traceparent;  who counts requests
 Gives   g.request_id; X-Request-Id and the security fields on the answer; one line: route, method, status, code, ms
 Raises  nothing
-Not     a token, a query, a body or a header; of the claims, issuer and client_id alone: none of a user's data
+Not     a token, a query, a body or a header; of the claims, issuer and client_id alone, and a keyed hash of the subject
+Source  W3C Trace Context §3.2
 """
 
 import os
 import re
 import time
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
 
 import structlog
 from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _SERVER_ERROR = 500
+_SUBJECTS_REMEMBERED = 10_000
 # Written out although browsers are not the audience: an answer opened in one must not be sniffed, framed or run.
 _CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
-def install(app: Flask) -> None:
+class Served(NamedTuple):
+    """What a request is counted by. `issuer`: of a token that was accepted; `credentials`: as they came in."""
+
+    route: str
+    method: str
+    status: int
+    seconds: float
+    issuer: str | None
+    code: str | None
+    credentials: str | None
+
+
+CountRequest = Callable[[Served], None]
+
+
+def install(app: Flask, hash_key: str | None = None, count: CountRequest | None = None) -> None:
     """Log every request of `app`. Must be installed before authentication, so that a refusal has an id."""
     # Bound here and now: unbound, structlog would assemble a logger anew for each request.
     log = structlog.get_logger("postern.request").bind()
+    key = os.urandom(32) if hash_key is None else blake2b(hash_key.encode()).digest()[:32]
+
+    @lru_cache(_SUBJECTS_REMEMBERED)
+    def hashed(subject: str) -> str:
+        return blake2b(subject.encode("utf-8", "surrogatepass"), key=key, digest_size=8).hexdigest()
 
     # NOTE: `request` and `g` look themselves up at each use; these two hooks run for every request and ask once.
     @app.before_request
@@ -43,20 +70,34 @@ def install(app: Flask) -> None:
         headers.add("Referrer-Policy", "no-referrer")
         if "Content-Security-Policy" not in headers:
             headers.add("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
-        token = kept.get("access_token")
-        rule = request.url_rule
+        token, code = kept.get("access_token"), kept.get("problem_code")
+        rule, environ = request.url_rule, request.environ
+        # What has no route is anybody's invention: neither its path nor its method is written down.
+        route, method = ("-", "-") if rule is None else (rule.rule, request.method)
         status = response.status_code
+        seconds = time.perf_counter() - kept.started
+        issuer = None if token is None else token.issuer
+        if count is not None:
+            count(Served(route, method, status, seconds, issuer, code, environ.get("HTTP_AUTHORIZATION")))
         write = log.error if status >= _SERVER_ERROR else log.info
         write(
             "request",
-            method=request.method if rule is not None else "-",
-            route=rule.rule if rule is not None else "-",
+            method=method,
+            route=route,
             status=status,
-            code=kept.get("problem_code"),
-            ms=round((time.perf_counter() - kept.started) * 1000, 2),
+            code=code,
+            ms=round(seconds * 1000, 2),
             request_id=kept.request_id,
-            issuer=token.issuer if token is not None else None,
-            client_id=token.client_id if token is not None else None,
-            kid=token.key_id if token is not None else None,
+            trace_id=_trace_id(environ.get("HTTP_TRACEPARENT")),
+            issuer=issuer,
+            client_id=None if token is None else token.client_id,
+            user=None if token is None else hashed(token.subject),
+            kid=None if token is None else token.key_id,
         )
         return response
+
+
+def _trace_id(traceparent: str | None) -> str | None:
+    """The trace that the request belongs to, by W3C's field; anything else is left out."""
+    form = None if traceparent is None else _TRACE.fullmatch(traceparent)
+    return None if form is None else form[1]

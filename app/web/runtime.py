@@ -8,6 +8,7 @@ Not     how its parts are made (app/factory.py)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from flask import current_app
 
@@ -18,7 +19,20 @@ from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.verifier import Verifier
 from app.records.terms import Terms
 from app.users.identity import Identity
+from config.drain import Drain
 from config.settings import Settings
+
+
+class Background(Protocol):
+    """Work that a worker does beside its requests."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,21 @@ class Runtime:
     verifier: Verifier
     denylist: DenylistWatch
     terms: Terms
+    drain: Drain
+    metrics: Background | None = None
 
     def start(self) -> None:
         """Begin in a worker of one's own (K9): new connections, the keys fetched and from now on kept fresh."""
         self.database.dispose_after_fork()
         self.denylist.start()
         start_all(self.key_sources.values())
+        if self.metrics is not None:
+            self.metrics.start()
 
     def stop(self) -> None:
         """Stop the refreshers and close the database's connections."""
+        if self.metrics is not None:
+            self.metrics.stop()
         for source in self.key_sources.values():
             source.stop()
         self.denylist.stop()

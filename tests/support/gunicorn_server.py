@@ -42,6 +42,7 @@ class GunicornServer:
             "JWKS_SNAPSHOT_DIR": str(self.snapshots),
             "WEB_CONCURRENCY": "2",
             "LOG_FORMAT": "json",
+            "DRAIN_SECONDS": "0",
             **settings,
         }
         upgrade(self.settings["DATABASE_URL"])

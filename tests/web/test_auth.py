@@ -201,6 +201,7 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     from app.records.terms import Terms
     from app.users.identity import Identity
     from app.web.runtime import Runtime
+    from config.drain import Drain
     from tests.support.api import settings_for
 
     new, old = "https://login.example/", tokens.ISSUER
@@ -208,7 +209,7 @@ def test_user_when_the_tenant_has_two_names_then_one_account(tmp_path, migrated)
     keys = parse_key_set(tokens.key_set(tokens.rsa_key()), ("RS256",))
     sources = {issuer: StaticKeySource(issuer, keys) for issuer in (old, new)}
     policy = TokenPolicy(issuers=(old, new), audiences=frozenset({tokens.AUDIENCE}), algorithms=("RS256",))
-    parts = Runtime(settings, None, sources, Verifier(policy, sources), None, Terms())  # type: ignore[arg-type]
+    parts = Runtime(settings, None, sources, Verifier(policy, sources), None, Terms(), Drain(0))  # type: ignore[arg-type]
     assert parts.identity_of(
         parts.verifier.verify(tokens.mint(tokens.rsa_key(), None, {"iss": new}), now=tokens.NOW)
     ) == (Identity(old, tokens.SUBJECT))

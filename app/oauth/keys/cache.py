@@ -50,6 +50,7 @@ class CachedKeySource:
         self._holder = KeyHolder(issuer, download, self._lifetimes, copy=copy, clock=clock, jitter=jitter)
         self._refresher = Refresher(self._holder.refresh, self._holder.due_in_seconds, issuer)
         self._unknown = UnknownKeys()
+        self._unknown_looked_up = 0
         call_after_fork(weakref.WeakMethod(self._after_fork))
 
     @property
@@ -128,6 +129,8 @@ class CachedKeySource:
             skipped={} if held is None else dict(held.keys.skipped),
             fetches=holder.fetches,
             failures=holder.failures,
+            fetches_failed=holder.fetches_failed,
+            unknown_looked_up=self._unknown_looked_up,
             from_snapshot=held is not None and held.from_snapshot,
             snapshot_age_seconds=None if self._copy is None else self._copy.age_seconds(),
         )
@@ -145,6 +148,7 @@ class CachedKeySource:
             if held is not None and held.keys.find(*name) is not None:
                 # A fetch has landed since the caller looked.
                 return None
+            self._unknown_looked_up += 1
             first_seen = self._unknown.first_seen(name, now)
             if held is not None and self._proves_unknown(held, first_seen):
                 raise InvalidToken(Reason.UNKNOWN_KEY)

@@ -57,7 +57,7 @@ class KeyHolder:
         self.held: HeldKeys | None = None
         self.attempted_at = self.next_attempt_at = self._refresh_at = _NEVER
         self.last_error: str | None = None
-        self.fetches = self.failures = 0
+        self.fetches = self.failures = self.fetches_failed = 0
         self.belong_to_this_process()
 
     def usable(self, now: float) -> HeldKeys | None:
@@ -146,6 +146,7 @@ class KeyHolder:
         with self.lock:
             is_news = self.failures == 0 or (why == "issuer_mismatch" and self.last_error != why)
             self.failures += 1
+            self.fetches_failed += 1
             self.last_error = why
             self.next_attempt_at = self._clock() + back_off_seconds(self.failures, self._jitter())
         if is_news:

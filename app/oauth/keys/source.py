@@ -38,6 +38,10 @@ class KeyState:
     """Attempts so far in this process."""
     failures: int
     """Attempts that failed since the last success."""
+    fetches_failed: int = 0
+    """Attempts that failed, so far in this process."""
+    unknown_looked_up: int = 0
+    """Look-ups of a key that was not held, so far in this process."""
     from_snapshot: bool = False
     """What is held comes from the copy on disk (K8): no fetch has succeeded in this process yet."""
     snapshot_age_seconds: float | None = None

@@ -28,6 +28,9 @@ class Denylist:
     keys: frozenset[str] = frozenset()
     """Each a `kid` or an RFC 7638 thumbprint."""
 
+    def __len__(self) -> int:
+        return len(self.tokens) + len(self.users) + len(self.clients) + len(self.keys)
+
     def distrusts(self, key: VerificationKey) -> bool:
         """Tell whether the key counts no more, by whichever name it is published (K11)."""
         return bool(self.keys) and (key.kid in self.keys or key.thumbprint in self.keys)

@@ -69,6 +69,7 @@ class DenylistState:
     ever_loaded: bool
     age_seconds: float | None
     error: str | None
+    entries: int = 0
 
 
 class DenylistWatch:
@@ -135,7 +136,7 @@ class DenylistWatch:
         if error is None and age_seconds is not None and age_seconds > OBEYED_WITHIN_SECONDS + self._interval_seconds:
             # A look that hangs raises nothing; it is told by what is missing.
             error = "the store does not answer"
-        return DenylistState(seen_at is not None, age_seconds, error)
+        return DenylistState(seen_at is not None, age_seconds, error, len(self._held.denylist))
 
     def _attend(self) -> None:
         """Do what the thread would have done: begin it in a forked child, else look where that is due."""

@@ -1,0 +1,1 @@
+"""What Prometheus reads: counted while requests run, looked up every few seconds, served on a port of its own."""
