@@ -42,6 +42,7 @@ class Server:
             "JWKS_SNAPSHOT_DIR": str(directory / "keys"),
             "WEB_CONCURRENCY": "1",
             "LOG_FORMAT": "json",
+            "DRAIN_SECONDS": "0",
             **settings,
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", "wsgi:app"]

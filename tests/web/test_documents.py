@@ -15,7 +15,8 @@ def test_index_when_anyone_asks_then_version_limits_capabilities_and_links(api: 
     assert document["limits"]["max_token_bytes"] == 16384
     assert document["capabilities"]["scopes"] == SCOPES
     for link in document["links"].values():
-        assert api.anonymous(link.removeprefix("https://api.example")).status_code in {200, 401, 405}  # 405: it takes POST alone
+        # 405: it takes POST alone.
+        assert api.anonymous(link.removeprefix("https://api.example")).status_code in {200, 401, 405}
 
 
 def test_metadata_when_asked_then_resource_is_the_public_url_byte_for_byte(api: Api):
