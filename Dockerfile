@@ -19,7 +19,7 @@ COPY app app
 COPY migrations migrations
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8000 LOG_FORMAT=json
 # The copy of the tenant's keys (JWKS_SNAPSHOT_DIR), for a worker that starts while the tenant is down.
-RUN install -d -o 10001 -m 0700 /srv/var /srv/var/keys
+RUN install -d -o 10001 -m 0700 /srv/var /srv/var/keys /srv/var/tmp
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \

@@ -39,18 +39,25 @@ check: $(READY)  ## lint, types, architecture, dependencies, Dockerfile
 	$(BIN)/deptry .
 	@if test -x $(BIN)/hadolint; then $(BIN)/hadolint Dockerfile; else echo "no hadolint wheel for this platform: Dockerfile not linted"; fi
 
-prove: $(READY)  ## fuzz the token core, and change it line by line to see a test notice (20 minutes)
+prove: $(READY)  ## races, kills, faults and a soak under load; fuzz the token core, and change it line by line (an hour)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-prove.txt
+	POSTERN_RACE_WRITES=5000 $(BIN)/python -m pytest -q tests/records/test_sync_race.py
+	$(BIN)/python -m prove.race
+	$(BIN)/python -m prove.kills
+	$(BIN)/python -m prove.chaos
+	$(BIN)/python -m prove.soak
 	$(BIN)/python -m prove.mutants
 	$(BIN)/python -m prove.fuzz
 
-interop: $(READY)  ## clients and providers that nobody here wrote, against the API (needs Node 20 or newer)
+interop: $(READY)  ## clients and providers that nobody here wrote, against the API (needs Node 20 or newer, and Chromium)
 	@command -v npm >/dev/null || { echo "Node 20 or newer is needed for make interop" >&2; exit 1; }
+	@command -v chromium >/dev/null || { echo "Chromium is needed for make interop (apt-get install chromium)" >&2; exit 1; }
 	@cd interop && npm ci --ignore-scripts --silent
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-interop.txt
 	$(BIN)/python -m pytest interop $(ARGS)
 
 bench: $(READY)  ## side by side with peers on this machine; writes docs/performance.md
-	@exec $(BIN)/python -m benchmarks
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 migrate: $(READY)  ## bring the database (DATABASE_URL, or the development one) to the newest schema
 	@exec $(BIN)/python -m dev.migrate
@@ -60,6 +67,8 @@ lock: $(READY)  ## write requirements*.txt anew from requirements*.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -c requirements.txt -o requirements-dev.txt requirements-dev.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-prove.txt requirements-prove.in
 	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-interop.txt requirements-interop.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-bench.txt requirements-bench.in
+	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate -o requirements-peers.txt requirements-peers.in
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff format .

@@ -1,29 +1,28 @@
-"""The database: engine, transactions, and the two ways in which it lets us down.
+"""The database: transactions, and the two ways in which it lets us down.
 
 Takes   url: sqlite:///file.db or postgresql://… (postgres:// is the same; both mean psycopg 3)
-Gives   Database: read() for a snapshot that cannot write, transact(work) for one write transaction;
+Gives   Database: read() for a snapshot that cannot write, look() for a single statement, transact(work) for one write
+        transaction;
         Base, the models' parent; UtcDateTime, their only type for times
 Raises  DatabaseUnavailable: absent, not migrated, not fit;  DatabaseBusy: another writer held its lock too long
-Not     settings, tables (app/users/models.py), the commands that migrate (app/commands/db.py)
+Not     settings, connections (connections.py), tables (app/users/models.py), the migrating (app/commands/db.py)
 Source  docs/contracts/user-data.md §7; SQLite "Write-Ahead Logging"; PostgreSQL appendix A "Error Codes"
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
+
+from app import schema_version
+from app.connections import engine_of
 
 T = TypeVar("T")
 
@@ -34,7 +33,6 @@ _NAMES = {
     "pk": "pk_%(table_name)s",
 }
 _RETRIES = 3
-_MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 # A request waits 5 s for a lock at most, and no statement of a request runs for more than 15 s: the phone has given up.
 _LOCK_TIMEOUT_SECONDS = 5.0
 _STATEMENT_TIMEOUT_SECONDS = 15.0
@@ -109,30 +107,32 @@ class Database:
         lock_timeout_seconds: float = _LOCK_TIMEOUT_SECONDS,
         statement_timeout_seconds: float = _STATEMENT_TIMEOUT_SECONDS,
     ) -> None:
-        address = _address(url)
-        is_file = address.get_backend_name() == "sqlite"
-        self.engine: Engine = create_engine(
-            address,
+        self.engine: Engine = engine_of(
+            url,
             pool_size=pool_size,
-            max_overflow=2,
-            hide_parameters=True,  # they are users' data, and an error's text ends up in the log
-            pool_timeout=pool_timeout_seconds,
-            pool_pre_ping=not is_file,  # a round trip each, so that a restarted server costs no request its answer
-            connect_args=_connect_arguments(address, lock_timeout_seconds, statement_timeout_seconds),
+            pool_timeout_seconds=pool_timeout_seconds,
+            lock_timeout_seconds=lock_timeout_seconds,
+            statement_timeout_seconds=statement_timeout_seconds,
         )
-        if is_file:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
-        # One snapshot for all of a read's statements; a write sees what was committed before it got its lock.
-        reading = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        writing = {"isolation_level": "READ COMMITTED"}
-        self._reading = self.engine.execution_options(postern_reads=True, **({} if is_file else reading))
-        self._writing = self.engine.execution_options(**({} if is_file else writing))
+        self._looking = self.engine.execution_options(postern="look")
+        self._reading = self.engine.execution_options(postern="read")
+        self._writing = self.engine.execution_options(postern="write")
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a session on one snapshot of the data; a write in it is an error on both databases."""
         with named_faults(writing=False), Session(self._reading, expire_on_commit=False) as session:
+            yield session
+            # NOTE not left to the session's end: at a rollback the driver forgets the statements that it has prepared.
+            session.commit()
+
+    @contextmanager
+    def look(self) -> Iterator[Session]:
+        """Open a session for one SELECT, which is its own snapshot: it costs one round trip, where read() takes three.
+
+        What is asked for in a second one may be of a later moment.
+        """
+        with named_faults(writing=False), Session(self._looking, expire_on_commit=False) as session:
             yield session
 
     def transact(self, work: Callable[[Session], T]) -> T:
@@ -161,14 +161,9 @@ class Database:
             session.execute(text("SELECT 1"))
 
     def is_at_head(self) -> bool:
-        """Tell whether every migration that this code knows is applied; one that it does not know is a newer one.
-
-        While a release is rolled out, old workers serve on a migrated schema, and must not call themselves unready.
-        """
+        """Tell whether every migration that this code knows is applied, or a newer one."""
         with self.read() as session:
-            applied = set(MigrationContext.configure(session.connection()).get_current_heads())
-        known = {script.revision for script in self._scripts.walk_revisions()}
-        return bool(applied) and (applied == set(self._scripts.get_heads()) or not applied <= known)
+            return schema_version.is_current(session.connection())
 
     def connections(self) -> tuple[int, int]:
         """Tell how many of this process's connections are in use, and how many are open."""
@@ -183,18 +178,6 @@ class Database:
     def dispose_after_fork(self) -> None:
         """Forget, in the child, connections that the parent opened, without closing them under the parent."""
         self.engine.dispose(close=False)
-
-    @cached_property
-    def _scripts(self) -> ScriptDirectory:
-        return ScriptDirectory.from_config(migrations())
-
-
-def migrations() -> Config:
-    """Return alembic's configuration, made in code: no alembic.ini with a second DATABASE_URL in it."""
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 @contextmanager
@@ -248,60 +231,3 @@ def _postgresql_fault(fault: DBAPIError, *, writing: bool) -> Exception | None:
         why = "a statement took too long" if state == _STATEMENT_TIMEOUT else "the server is not reachable or not fit"
         return DatabaseUnavailable(why)
     return None
-
-
-def _address(url: str) -> URL:
-    """Read the URL; the refusals do not repeat it, for it holds a password."""
-    try:
-        address = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError("the database URL is not a URL") from None
-    if address.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
-        return address.set(drivername="postgresql+psycopg")
-    if address.drivername != "sqlite":
-        raise ValueError("the database URL must begin with postgresql:// or sqlite:///")
-    if address.database in {None, "", ":memory:"}:
-        raise ValueError("SQLite needs a file: in memory, every connection would have a database of its own")
-    return address
-
-
-def _connect_arguments(address: URL, lock_timeout_seconds: float, statement_timeout_seconds: float) -> dict[str, Any]:
-    """Bound every wait at the connection itself, so that no statement can forget to; the URL's own words win."""
-    if address.get_backend_name() == "sqlite":
-        return {"timeout": lock_timeout_seconds}
-    ours = {
-        "lock_timeout": round(lock_timeout_seconds * 1000),
-        "statement_timeout": round(statement_timeout_seconds * 1000),
-        # A worker that hangs inside a transaction must not keep its user's lock.
-        "idle_in_transaction_session_timeout": round(statement_timeout_seconds * 2000),
-        "timezone": "UTC",
-    }
-    asked = address.query.get("options", "")
-    defaults: dict[str, Any] = {
-        "connect_timeout": 3,
-        "application_name": "postern",
-        # A server that vanishes without a word (a lost host, a firewall) is noticed in seconds, not in minutes.
-        "tcp_user_timeout": 10_000,
-        "keepalives_idle": 30,
-    }
-    arguments = {name: value for name, value in defaults.items() if name not in address.query}
-    words = [*(f"-c {name}={value}" for name, value in ours.items()), *([asked] if isinstance(asked, str) else asked)]
-    return arguments | {"options": " ".join(words)}
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # NOTE None: the driver begins no transaction by itself; _begin_sqlite decides how each one begins.
-    connection.isolation_level = None
-    connection.execute("PRAGMA foreign_keys = ON")
-    # Kept in the file, so that only the very first connection really switches: readers do not wait for the writer.
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode = WAL")
-    # NOTE FULL, not NORMAL: with NORMAL a power cut may undo what was acknowledged.
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begin as a reader, or with the write lock: a reader that turns writer half-way can only fail."""
-    reads = "postern_reads" in connection.get_execution_options()
-    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
-    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

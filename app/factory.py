@@ -9,15 +9,11 @@ Not     the fetch of the keys, which waits for the worker (Runtime.start, K9); m
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Flask
 
-from app.commands.db import db_group
-from app.commands.doctor import doctor_command
-from app.commands.explain_token import Explained, explain_token_command
-from app.commands.purge import purge_command
-from app.commands.revoke import revoke_group
+from app import command_line
 from app.db import Database
 from app.oauth.claims import TokenPolicy
 from app.oauth.dpop import url as dpop_url
@@ -40,8 +36,11 @@ from app.stores.revocations import Revocations
 from app.web import (
     auth,
     deletion,
+    docs,
+    export,
     health,
     index,
+    limits,
     log,
     me,
     metadata,
@@ -52,7 +51,9 @@ from app.web import (
     request_log,
     whoami,
 )
-from app.web.problem_help import ACTIONS
+from app.web.client_address import ClientAddress
+from app.web.limiting.counters import Counters, ProcessCounters
+from app.web.limiting.limiter import Limiter
 from app.web.request_log import CountRequest
 from app.web.runtime import Background, Runtime
 from app.web.scopes import SCOPES
@@ -60,10 +61,13 @@ from app.web.sync import batch, changes, overview, preferences, records
 from config.drain import Drain
 from config.settings import Settings, SettingsError, or_exit
 
+T = TypeVar("T")
+
 # As the cache weighs them (twice what usual tokens really take), so that 10 000 tokens of 0.9 KB fit: about 30 MB.
 _TOKEN_CACHE_BYTES = 80 * 1024 * 1024
 _BLUEPRINTS = (
-    index, whoami, me, deletion, preferences, overview, records, changes, batch, health, metadata, problem_pages,
+    index, whoami, me, deletion, export, preferences, overview, records, changes, batch, health, metadata,
+    problem_pages,
 )  # fmt: skip
 
 
@@ -77,7 +81,17 @@ class Application(Flask):
 
 def app_or_exit() -> Flask:
     """Make the application of this environment, for an entry point: an operator sees what is wrong, no traceback."""
-    return or_exit(lambda: create_app(Settings.from_env()))
+    app = or_exit(lambda: create_app(Settings.from_env()))
+    serve = app.wsgi_app
+
+    def begin(environ: Any, start_response: Any) -> Any:
+        """Start at the first request, under a server that has no hook for it; from the second on, be out of the way."""
+        app.extensions["postern"].start()
+        app.wsgi_app = serve  # type: ignore[method-assign]
+        return serve(environ, start_response)
+
+    app.wsgi_app = begin  # type: ignore[method-assign]
+    return app
 
 
 def create_app(settings: Settings, rules: Mapping[str, Rule] = COLLECTION_RULES) -> Flask:
@@ -101,17 +115,18 @@ def create_app(settings: Settings, rules: Mapping[str, Rule] = COLLECTION_RULES)
     api = openapi.make_api(app)
     for room in _BLUEPRINTS:
         api.register_blueprint(room.blueprint)
+    if settings.docs:
+        app.register_blueprint(docs.blueprint)
     metadata.install_at_path(app, settings.public_url)
     policies = policy.policies_of(app, SCOPES, settings)
     request_log.install(app, settings.log_hash_key, counting)
-    auth.install(app, parts.verifier, policies, settings, nonces)
+    if parts.limiter is not None:
+        limits.install(app)
+    counted = limits.RequestLimits(parts.limiter, settings.tenant_issuers[0], ClientAddress(settings.trusted_proxies))
+    auth.install(app, parts.verifier, policies, settings, nonces=nonces, limits=counted)
     problems.install(app)
-    app.extensions["openapi"] = openapi.document(api, app, policies, settings)
-    app.cli.add_command(db_group(settings.database_url))
-    app.cli.add_command(doctor_command(settings))
-    app.cli.add_command(explain_token_command(Explained(app, settings, _token_policy(settings), policies, ACTIONS)))
-    app.cli.add_command(purge_command(settings.database_url))
-    app.cli.add_command(revoke_group(parts.database, settings))
+    app.extensions["openapi"] = openapi.document(api, app, policies, settings, rules)
+    command_line.install(app, settings, parts.database, _token_policy(settings), policies)
     return app
 
 
@@ -120,15 +135,22 @@ def _parts(settings: Settings, nonces: Nonces | None, terms: Terms) -> Runtime:
     cache = TokenCache(settings.token_cache_size, _TOKEN_CACHE_BYTES)
     denylist = DenylistWatch(Revocations.for_watch(settings.database_url))
     database = Database(settings.database_url)
+    closing: list[Callable[[], None]] = []
+    limiter = _limiter(settings)
+    if limiter is not None:
+        closing.append(limiter.close)
     verifier = Verifier(
         _token_policy(settings),
         sources,
         cache,
         denylist=denylist,
-        proofs=None if settings.dpop_mode == "off" else DpopProofs(_proof_store(settings, database), nonces),
+        proofs=None if settings.dpop_mode == "off" else DpopProofs(_proof_store(settings, database, closing), nonces),
         proof_required=settings.dpop_mode == "required",
     )
-    return Runtime(settings, database, sources, verifier, denylist, terms, Drain(settings.drain_seconds))
+    drain = Drain(settings.drain_seconds)
+    return Runtime(
+        settings, database, sources, verifier, denylist, terms, drain, limiter=limiter, closing=tuple(closing)
+    )
 
 
 def _metrics(settings: Settings, parts: Runtime) -> tuple[CountRequest, Background]:
@@ -172,18 +194,39 @@ def _token_policy(settings: Settings) -> TokenPolicy:
     )
 
 
-def _proof_store(settings: Settings, database: Database) -> ProofStore:
+def _proof_store(settings: Settings, database: Database, closing: list[Callable[[], None]]) -> ProofStore:
     """Hosts share the database anyway; SHARED_STORE_URL takes the writes of each request off it (P2)."""
     if settings.shared_store_url is not None:
         # Here, because the client takes 4 MB in each worker: only who uses it pays.
         from app.stores.proofs_valkey import ValkeyProofStore  # noqa: PLC0415
 
-        try:
-            return ValkeyProofStore(settings.shared_store_url)
-        except (TypeError, ValueError):
-            # Without the library's words: they repeat the URL, which may hold a password.
-            raise SettingsError({"SHARED_STORE_URL": ["names an option that the client does not know"]}) from None
+        store = _of_shared_store(ValkeyProofStore, settings.shared_store_url)
+        closing.append(store.close)
+        return store
     return DatabaseProofStore(database)
+
+
+def _limiter(settings: Settings) -> Limiter | None:
+    """Without a shared store each worker counts for itself; None where there is nothing to count."""
+    requests, writes = settings.rate_limit_requests_per_minute, settings.rate_limit_writes_per_minute
+    failures = settings.rate_limit_failures_per_minute
+    if not (requests or writes or failures):
+        return None
+    counters: Counters = ProcessCounters()
+    if settings.shared_store_url is not None:
+        # Here, as above: the client takes memory.
+        from app.web.limiting.shared_counters import SharedCounters  # noqa: PLC0415
+
+        counters = _of_shared_store(SharedCounters, settings.shared_store_url)
+    return Limiter(counters, requests=requests, writes=writes, failures=failures, realm=settings.api_audiences[0])
+
+
+def _of_shared_store(make: Callable[[str], T], url: str) -> T:
+    try:
+        return make(url)
+    except (TypeError, ValueError):
+        # Without the library's words: they repeat the URL, which may hold a password.
+        raise SettingsError({"SHARED_STORE_URL": ["names an option that the client does not know"]}) from None
 
 
 def _key_source(issuer: str, settings: Settings) -> KeySource:

@@ -82,6 +82,8 @@ class Settings:
     deletion_acr: str | None = None
     account_deletion_grace_days: int = 14
     public_url: str = "http://127.0.0.1:8000"
+    docs: bool = True
+    docs_client_id: str | None = None
     database_url: str = DEVELOPMENT_DATABASE
     allow_sqlite: bool = False
     max_body_bytes: int = 1_048_576
@@ -196,12 +198,13 @@ class Settings:
                      "log_level", "metrics_host"):  # fmt: skip
             found[name] = env.str(name.upper(), default[name]) or default[name]
         for name in ("roles_claim", "attributes_claim", "acr_claim", "auth_time_claim", "jwks_file", "dpop_nonce_key",
-                     "shared_store_url", "deletion_acr", "log_hash_key"):  # fmt: skip
+                     "docs_client_id", "shared_store_url", "deletion_acr", "log_hash_key"):  # fmt: skip
             found[name] = env.str(name.upper(), None) or None
         # Unlike the others, an empty one is a value: no copy of the keys on disk.
         found["jwks_snapshot_dir"] = env.str("JWKS_SNAPSHOT_DIR", default["jwks_snapshot_dir"]) or None
         found["deletion_max_age_seconds"] = env.int("DELETION_MAX_AGE_SECONDS", None)
         found["metrics_port"] = env.int("METRICS_PORT", None)
+        found["docs"] = env.bool("DOCS", default=True)
         found["allow_sqlite"] = env.bool("ALLOW_SQLITE", default=False)
         port = found["port"] if isinstance(found["port"], int) else default["port"]
         found["public_url"] = env.str("PUBLIC_URL", "") or f"http://127.0.0.1:{port}"

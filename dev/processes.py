@@ -108,6 +108,7 @@ def api_environment(
         "ATTRIBUTES_CLAIM": f"{CLAIMS}/attributes",
         "AUTH_TIME_CLAIM": f"{CLAIMS}/auth_time",
         "PUBLIC_URL": api_url,
+        "DOCS_CLIENT_ID": "postern-docs",
         "PORT": port,
         "DATABASE_URL": f"sqlite:///{database}",
     }

@@ -15,7 +15,18 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, request
 from joserfc.jwk import OctKey
 
-from tenant import authorize, consent, dev, discovery, login, logout, private_files, token_endpoint, userinfo
+from tenant import (
+    authorize,
+    consent,
+    cross_origin,
+    dev,
+    discovery,
+    login,
+    logout,
+    private_files,
+    token_endpoint,
+    userinfo,
+)
 from tenant.clock import Clock
 from tenant.context import Tenant
 from tenant.faults import Faults
@@ -70,6 +81,7 @@ def create_tenant(settings: TenantSettings) -> Flask:
         app.register_blueprint(room.blueprint)
     app.before_request(lambda: _fault(tenant))
     app.after_request(_harden)
+    app.after_request(cross_origin.allow)
     return app
 
 

@@ -49,6 +49,7 @@ class Application:
     grant_types: tuple[str, ...]
     callbacks: tuple[str, ...] = ()
     logout_urls: tuple[str, ...] = ()
+    web_origins: tuple[str, ...] = ()
     client_secret: str | None = None
     scopes: tuple[str, ...] = ()
     skip_consent: bool = False

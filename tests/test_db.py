@@ -1,5 +1,6 @@
 """The database's two doors, and how each fault of a driver is named: on real databases."""
 
+import select
 import socket
 import sqlite3
 import threading
@@ -9,7 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from psycopg.pq import TransactionStatus
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError, StatementError
 from sqlalchemy.orm import Session
 
@@ -243,14 +245,92 @@ def test_ping_when_the_server_was_restarted_then_a_new_connection_answers(postgr
     database.ping()
     other.transact(
         lambda session: session.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
                  " AND pid <> pg_backend_pid()")
         )
     )  # fmt: skip
-    with database.read() as session:
+    with database.look() as session:
         assert session.scalar(text("SELECT 1")) == 1
     database.dispose()
     other.dispose()
+
+
+@pytest.mark.parametrize(("trusted_seconds", "pings"), [(30.0, 0), (0.0, 1)])
+def test_connection_when_it_was_idle_for_long_then_it_is_asked_before_it_is_used(
+    postgresql_url, monkeypatch, trusted_seconds, pings
+):
+    """A peer that vanished without a word says nothing; one that was used a moment ago costs no round trip."""
+    monkeypatch.setattr("app.connections._TRUSTED_IDLE_SECONDS", trusted_seconds)
+    database = Database(postgresql_url)
+    database.ping()
+    asked: list[object] = []
+    ping = database.engine.dialect.do_ping
+    monkeypatch.setattr(
+        database.engine.dialect, "do_ping", lambda connection: asked.append(connection) or ping(connection)
+    )
+    database.ping()
+    database.dispose()
+    assert len(asked) == pings
+
+
+def test_connection_when_the_server_has_said_something_else_then_it_is_kept(postgresql_url):
+    """What is said to an idle connection need not be its end: it is asked, and goes on."""
+    database, other = Database(postgresql_url, pool_size=1), Database(postgresql_url)
+    with database.look() as session:
+        before = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("LISTEN news"))
+        socket_number = session.connection().connection.driver_connection.fileno()
+    other.transact(lambda session: session.execute(text("NOTIFY news")))
+    waiting = select.poll()
+    waiting.register(socket_number, select.POLLIN)
+    assert waiting.poll(5000)
+    with database.look() as session:
+        assert session.scalar(text("SELECT pg_backend_pid()")) == before
+    database.dispose()
+    other.dispose()
+
+
+def test_look_when_it_ends_then_it_was_one_round_trip_and_no_transaction(database):
+    sent: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    with database.look() as session:
+        session.execute(text("SELECT 1"))
+        driver = session.connection().connection.driver_connection
+        if database.engine.dialect.name == "postgresql":
+            assert driver.info.transaction_status == TransactionStatus.IDLE
+        else:
+            assert not driver.in_transaction
+    assert [statement for statement in sent if not statement.startswith("PRAGMA")] == ["SELECT 1"]
+
+
+def test_read_when_repeated_then_the_server_keeps_its_statements_prepared(postgresql_url):
+    """A rollback at the end of each would make the driver forget them."""
+    database = Database(postgresql_url, pool_size=1)
+    for _ in range(8):
+        with database.read() as session:
+            session.execute(text("SELECT 42 AS answer"))
+    with database.look() as session:
+        prepared = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    database.dispose()
+    assert "SELECT 42 AS answer" in prepared
+
+
+@pytest.mark.parametrize(("words", "prepared"), [("", True), ("&prepare_threshold=none", False)])
+def test_postgresql_when_the_url_forbids_it_then_nothing_is_prepared(postgresql_url, words, prepared):
+    """Poolers that share sessions and do not know prepared statements need this."""
+    database = Database(postgresql_url + words, pool_size=1)
+    for _ in range(8):
+        database.ping()
+    with database.look() as session:
+        found = session.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    database.dispose()
+    assert ("SELECT 1" in found) == prepared
+
+
+@pytest.mark.parametrize("value", ["all", "-1"])
+def test_database_when_the_threshold_is_no_number_then_refused(value):
+    with pytest.raises(ValueError, match="prepare_threshold"):
+        Database(f"postgresql://a:b@127.0.0.1/c?prepare_threshold={value}")
 
 
 def test_transact_when_the_connection_is_lost_half_way_then_unavailable(postgresql_url):

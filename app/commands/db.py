@@ -1,7 +1,8 @@
 """`flask db …`: migrations are a step of their own, never taken when the API starts.
 
 Takes   url: the database's
-Gives   the click group `db`: upgrade, downgrade, current, check, revision; the first two as functions too
+Gives   the click group `db`: upgrade, downgrade, current, check, revision; the first two as functions too;
+        restored (restored.py)
 Raises  the functions: DatabaseUnavailable, DatabaseBusy, alembic's CommandError;
         the commands: click.ClickException, one sentence and exit code 1, without the URL, which may hold a password
 Not     the steps themselves (migrations/versions), how each is run (migrations/env.py)
@@ -20,7 +21,9 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
-from app.db import Database, DatabaseBusy, DatabaseUnavailable, migrations, named_faults
+from app.commands.migrations import migrations
+from app.commands.restored import restored_command
+from app.db import Database, DatabaseBusy, DatabaseUnavailable, named_faults
 
 # Any number will do, if every release takes the same one.
 _ADVISORY_LOCK = 7_640_891_576
@@ -84,6 +87,7 @@ def db_group(url: str, *, wait_seconds: float = _WAIT_SECONDS) -> click.Group:
         with _named_for_people():
             click.echo(_migrate(url, write, wait_seconds))
 
+    group.add_command(restored_command(url))
     return group
 
 

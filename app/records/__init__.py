@@ -8,6 +8,7 @@ overview       the collections of a user, and the usage
 changes        what has changed since a cursor
 preferences    the preferences, read and written
 tombstones     the purge of deletions that nobody needs any more
+export         all that is stored of a user, as lines
 operations     what is wished, as data;  operation_shapes: the same from JSON
 preconditions  If-Match and If-None-Match, parsed
 terms          what the operator allows: limits, and the rules of single collections

@@ -1,6 +1,7 @@
 """What has changed since a cursor: records, tombstones, the profile, the preferences, in the order of their seq.
 
-Takes   session: inside Database.read;  identity;  Question: from where, how many, of what;  now: aware, UTC
+Takes   session: inside Database.read, or look for nothing_new();  identity;  now: aware, UTC
+        Question: from where, how many, of what
 Gives   ChangePage, whose items are finished JSON;  its cursor is the ETag of the answer
 Raises  BadCursor, CursorExpired; what finding the account raises
 Not     which scopes allow profile and preferences (the web knows the token); filters of any other kind
@@ -23,15 +24,16 @@ from app.records.documents import list_body, preferences_change, profile_change,
 from app.records.errors import CursorExpired
 from app.records.models import RecordRow
 from app.records.reading import CHUNK, ENVELOPE_BYTES
-from app.records.record import COLUMNS, Record
+from app.records.record import STORED, Record
 from app.records.terms import Limits
 from app.users import account as accounts
 from app.users import profiles
 from app.users.identity import Identity
-from app.users.models import Account
 
 POLL_AFTER_SECONDS = 30
-_Change = tuple[int, bytes]
+_RECORD = RecordRow.__table__.c
+# Its place among the others, what it is of, and the finished JSON.
+_Change = tuple[int, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,36 @@ class Question:
     with_email: bool = False
     with_preferences: bool = False
 
+    @property
+    def hidden(self) -> frozenset[str]:
+        """What it may not be told. Who asks for some collections wants nothing else, and misses nothing else."""
+        if self.collections is not None:
+            return frozenset()
+        told = {
+            "profile": self.with_profile,
+            "email": self.with_profile and self.with_email,
+            "preferences": self.with_preferences,
+        }
+        return frozenset(name for name, is_told in told.items() if not is_told)
+
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What lies after `since` and up to the account's head, and how much of it is wanted."""
+    """What lies after `since` and up to the account's head, and how much of it is wanted.
 
-    account: Account
+    `uncovered`: what was hidden from the device until now, and is told to it whenever it has changed.
+    """
+
+    account: accounts.Head
     since: int
     first_head: int | None
     count: int
+    uncovered: frozenset[str]
 
-    def has(self, seq: int) -> bool:
-        """Tell whether a change is in it."""
-        return self.since < seq <= self.account.seq
+    def has(self, kind: str, seq: int) -> bool:
+        """Tell whether the profile or the preferences, last changed at `seq`, belong into it."""
+        is_news = kind in self.uncovered or (kind == "profile" and "email" in self.uncovered)
+        return (0 if is_news else self.since) < seq <= self.account.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,41 +93,62 @@ class ChangePage:
         return list_body("changes", self.items, cursor=self.cursor, has_more=self.has_more, poll_after=poll_after)
 
 
+def nothing_new(session: Session, identity: Identity, question: Question, now: datetime) -> ChangePage | None:
+    """The empty page of a device that has everything: one statement, for which Database.look will do.
+
+    None where there may be something: changes() is to be asked, which sees to it anew, and in one snapshot.
+    """
+    start, account, uncovered = _begin(session, identity, question, now)
+    if account is not None and (start.since != account.seq or uncovered):
+        return None
+    return ChangePage((), encoded(_after(start, start.since)), has_more=False)
+
+
 def changes(session: Session, identity: Identity, question: Question, limits: Limits, now: datetime) -> ChangePage:
     """Read a page of changes. Where there is nothing new, one read of the account's row says so."""
-    asked = None if question.cursor is None else decoded(question.cursor)
     # NOTE the head first: what is committed after this line belongs to the next page, however the rows are read.
-    account = accounts.find(session, identity, now)
-    start = _start(asked, account, question.collections)
+    start, account, uncovered = _begin(session, identity, question, now)
     head = 0 if account is None else account.seq
-    if account is None or start.since == head:
+    if account is None or (start.since == head and not uncovered):
         return ChangePage((), encoded(_after(start, head)), has_more=False)
     count, room = limits.page_size(question.size), limits.answer_bytes - ENVELOPE_BYTES
     items: list[bytes] = []
-    reached, has_more = head, False
-    window = _Window(account, start.since, start.first_head, count + 1)
-    others = [] if question.collections is not None else _other_changes(session, identity, question, window, now)
-    records = _record_changes(session, window, question.collections)
-    for seq, item in merge(records, others, key=itemgetter(0)):
+    reached, told = head, set[str]()
+    window = _Window(account, start.since, start.first_head, count + 1, uncovered)
+    others = _other_changes(session, identity, question, window, now)
+    for place, kind, item in merge(others, _record_changes(session, window, question.collections), key=itemgetter(0)):
         room -= len(item) + 1
         # One item at least, so that every page leads on.
         if len(items) == count or (items and room < 0):
-            has_more = True
-            break
+            # What had no room and was hidden until now would else be told at its next change only.
+            after = _after(replace(start, hidden=question.hidden | (uncovered - told)), reached)
+            return ChangePage(tuple(items), encoded(after), has_more=True)
         items.append(item)
-        reached = seq
-    return ChangePage(tuple(items), encoded(_after(start, reached if has_more else head)), has_more)
+        told |= {"profile", "email"} if kind == "profile" else {kind}
+        reached = place
+    return ChangePage(tuple(items), encoded(_after(start, head)), has_more=False)
 
 
-def _start(asked: Cursor | None, account: Account | None, collections: frozenset[str] | None) -> Cursor:
+def _begin(
+    session: Session, identity: Identity, question: Question, now: datetime
+) -> tuple[Cursor, accounts.Head | None, frozenset[str]]:
+    """Where to begin, how far the account is, and what is told to the device that was hidden from it before."""
+    asked = None if question.cursor is None else decoded(question.cursor)
+    account = accounts.head(session, identity, now)
+    start = _start(asked, account, question)
+    return replace(start, hidden=question.hidden), account, start.hidden - question.hidden
+
+
+def _start(asked: Cursor | None, account: accounts.Head | None, question: Question) -> Cursor:
     """Where to begin; refuses a cursor from which changes would be missed."""
+    collections = question.collections
     if account is None:
         # A cursor of an account that is not there: the database was restored from a time before it.
         if asked is not None and asked.epoch != NO_EPOCH:
             raise CursorExpired
-        return Cursor(NO_EPOCH, 0, 0, None, collections)
+        return Cursor(NO_EPOCH, 0, 0, None, collections, question.hidden)
     if asked is None or asked.epoch == NO_EPOCH:
-        return Cursor(account.epoch, 0, account.purged_seq, account.seq, collections)
+        return Cursor(account.epoch, 0, account.purged_seq, account.seq, collections, question.hidden)
     # Numbers that were never given in this life: the database was restored, and nobody said so by a new epoch.
     if asked.epoch != account.epoch or asked.since > account.seq or asked.purged_at_start > account.purged_seq:
         raise CursorExpired
@@ -131,16 +171,20 @@ def _other_changes(
     session: Session, identity: Identity, question: Question, window: _Window, now: datetime
 ) -> list[_Change]:
     """The profile's and the preferences' last change, where it is within the window and may be told."""
+    if question.collections is not None:
+        return []
     found: list[_Change] = []
-    if question.with_profile and window.has(window.account.profile_seq):
+    if question.with_profile and window.has("profile", window.account.profile_seq):
         profile = profiles.find(session, identity, now)
         if profile is not None:
-            found.append((profile.seq, orjson.dumps(profile_change(profile, with_email=question.with_email))))
+            item = orjson.dumps(profile_change(profile, with_email=question.with_email))
+            found.append((profile.seq, "profile", item))
     if question.with_preferences:
         stored = preferences.stored(session, identity.user_key)
-        if window.has(stored.seq):
-            found.append((stored.seq, orjson.dumps(preferences_change(stored))))
-    return sorted(found)
+        if window.has("preferences", stored.seq):
+            found.append((stored.seq, "preferences", orjson.dumps(preferences_change(stored))))
+    # What is told late stands before all others, and the cursor after it is where the device was.
+    return [(max(seq, window.since), kind, item) for seq, kind, item in sorted(found)]
 
 
 def _record_changes(session: Session, window: _Window, collections: frozenset[str] | None) -> Iterator[_Change]:
@@ -151,17 +195,17 @@ def _record_changes(session: Session, window: _Window, collections: frozenset[st
     since, count = window.since, window.count
     while count > 0:
         size = min(count, CHUNK)
-        statement = select(*COLUMNS).where(
-            RecordRow.user_key == window.account.user_key, RecordRow.seq > since, RecordRow.seq <= window.account.seq
+        statement = select(*STORED).where(
+            _RECORD.user_key == window.account.user_key, _RECORD.seq > since, _RECORD.seq <= window.account.seq
         )
         if window.first_head is not None:
-            statement = statement.where(or_(~RecordRow.deleted, RecordRow.seq > window.first_head))
+            statement = statement.where(or_(~_RECORD.deleted, _RECORD.seq > window.first_head))
         if collections is not None:
-            statement = statement.where(RecordRow.collection.in_(sorted(collections)))
-        found = session.execute(statement.order_by(RecordRow.seq).limit(size)).all()
+            statement = statement.where(_RECORD.collection.in_(sorted(collections)))
+        found = session.execute(statement.order_by(_RECORD.seq).limit(size)).all()
         for row in found:
             record = Record(*row)
-            yield record.seq, orjson.dumps(record_change(record))
+            yield record.seq, "record", orjson.dumps(record_change(record))
         if len(found) < size:
             return
         since, count = found[-1].seq, count - size

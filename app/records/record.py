@@ -24,6 +24,9 @@ COLUMNS = (
     RecordRow.origin,
     RecordRow.updated_at,
 )
+# The same as the table's own columns: a statement of these alone passes by the mapper, which would take more time than
+# the database does.
+STORED = tuple(RecordRow.__table__.c[column.expression.name] for column in COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Takes   numbers, and marshmallow schemas by the name of their collection
 Gives   Limits, Rule, Terms: frozen;  the text to store of what came in
-Raises  PayloadTooLarge, ValidationFailed: every fault of a document at once, by JSON pointer
+Raises  PayloadTooLarge, ValidationFailed: every fault that a schema finds at once, by JSON pointer; at the start
+        ValueError, TypeError for a rule that could never be kept
 Not     where the numbers come from (the composition root reads the settings); quotas (draft.py)
 Source  docs/contracts/user-data.md §5, §6, U4; RFC 7493 §2
 """
@@ -16,9 +17,11 @@ import orjson
 from marshmallow import Schema
 
 from app.records.errors import PayloadTooLarge, ValidationFailed
-from app.users.validation import faults_of
+from app.records.names import is_collection
+from app.users.validation import faults_of, pointer_to
 
 _MAX_FAULTS = 50
+_NUL, _NUL_WRITTEN = "\0", b"\\u0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class Rule:
     schema: Schema | None = None
     require_preconditions: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse, at the start, a class in an instance's place: every write of the collection would fail."""
+        if self.schema is not None and not isinstance(self.schema, Schema):
+            raise TypeError("Rule(schema=…) wants an instance of a marshmallow Schema: NoteSchema(), not NoteSchema")
+
 
 _FREE = Rule()
 
@@ -59,6 +67,12 @@ class Terms:
 
     limits: Limits = field(default_factory=Limits)
     rules: Mapping[str, Rule] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse, at the start, a rule that would never be asked: nobody would notice that it is not kept."""
+        for name in self.rules:
+            if not is_collection(name):
+                raise ValueError(f"a rule is for the collection {name!r}, and none can have this name")
 
     def rule(self, collection: str) -> Rule:
         """Find what is wanted of the collection."""
@@ -89,6 +103,8 @@ def _text(value: Any, member: str, max_bytes: int, max_depth: int) -> str:
         raise ValidationFailed([{"pointer": f"/{member}", "detail": detail}]) from None
     if len(text) > max_bytes:
         raise PayloadTooLarge(max_bytes)
+    if _NUL_WRITTEN in text:
+        _refuse_nul(value, member)
     fault = _fault(value, max_depth)
     if fault is not None:
         raise ValidationFailed([{"pointer": f"/{member}", "detail": fault}])
@@ -108,3 +124,25 @@ def _fault(value: dict[str, Any], max_depth: int) -> str | None:
         elif isinstance(item, float) and not math.isfinite(item):
             return "Must hold finite numbers only."
     return None
+
+
+def _refuse_nul(value: dict[str, Any], member: str) -> None:
+    """Point at every U+0000: it would be stored, and no operator could ever read it as JSON in PostgreSQL.
+
+    NOTE: asked only where it seems to be there: a backslash before `u0000` that was text already is written alike.
+    """
+    paths: list[tuple[str | int, ...]] = []
+    waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, (member,))]
+    while waiting and len(paths) < _MAX_FAULTS:
+        item, path = waiting.pop()
+        if isinstance(item, dict):
+            # The name itself stands in no pointer: other parsers would stumble over it there.
+            paths += [path] * any(_NUL in name for name in item)
+            waiting += [(below, (*path, name)) for name, below in item.items() if _NUL not in name]
+        elif isinstance(item, list):
+            waiting += [(below, (*path, number)) for number, below in enumerate(item)]
+        elif isinstance(item, str) and _NUL in item:
+            paths.append(path)
+    if paths:
+        detail = "Must not hold the character U+0000."
+        raise ValidationFailed([{"pointer": pointer_to(path), "detail": detail} for path in sorted(paths, key=str)])

@@ -70,6 +70,9 @@ def prepared(operation: Operation, terms: Terms) -> str | None:
     refuse_names(operation.collection, operation.id)
     if operation.verb in {Verb.PUT, Verb.CREATE}:
         return terms.record_text(operation.collection, operation.data)
+    if operation.verb is Verb.PATCH and not isinstance(operation.data, dict):
+        # Whatever is stored: it would replace the whole record by what is no object.
+        raise ValidationFailed([{"pointer": "/data", "detail": "Must be an object."}])
     return None
 
 

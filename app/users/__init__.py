@@ -7,6 +7,8 @@ account       the write path: the account's row, locked first
 standing      whether an account may be used: open, in its grace, erased
 deletion      the user's own say: delete the account, cancel that, begin anew
 erasure       every row of a user goes; the purge of accounts whose grace has passed
+exports       how many exports a user has begun in a day
+operating     what the operator sees and sets of a user, and the record of it
 validation    which members may be patched, and to what
 merge_patch   RFC 7396
 userinfo      the tenant's /userinfo: when it may be asked, and the asking

@@ -13,8 +13,8 @@ from typing import Any
 
 from app.users.validation import MAX_ATTRIBUTES_BYTES, MAX_LENGTHS, TEXTS, attributes_fault, is_clean, is_text
 
-_MAX_ROLES = 100
-_MAX_ROLE_LENGTH = 128
+MAX_ROLES = 100
+MAX_ROLE_LENGTH = 128
 _MAX_SECONDS = 2**53
 
 
@@ -55,7 +55,7 @@ def facts_from_claims(
 
 def _are_roles(value: Any) -> bool:
     return (
-        isinstance(value, list) and len(value) <= _MAX_ROLES and all(is_clean(role, _MAX_ROLE_LENGTH) for role in value)
+        isinstance(value, list) and len(value) <= MAX_ROLES and all(is_clean(role, MAX_ROLE_LENGTH) for role in value)
     )
 
 

@@ -25,7 +25,19 @@ from app.users.models import Account
 from app.users.timestamps import rfc3339
 from app.users.validation import EDITABLE, MAX_ATTRIBUTES_BYTES, TEXTS, checked, refuse_read_only
 
-__all__ = ["Profile", "TenantFacts", "as_document", "changes_anything", "facts_from_claims", "find", "observe", "patch"]
+__all__ = [
+    "Profile",
+    "TenantFacts",
+    "as_document",
+    "changes_anything",
+    "facts_from_claims",
+    "find",
+    "is_same",
+    "observe",
+    "of_account",
+    "patch",
+    "write_members",
+]
 
 _USER = "user"
 _JSON_MEMBERS = ("roles", "app_attributes", "attributes")
@@ -51,7 +63,7 @@ class Profile:
 def find(session: Session, identity: Identity, now: datetime) -> Profile | None:
     """Read the profile, or None where the user has no account yet."""
     found = accounts.find(session, identity, now)
-    return None if found is None else _profile(found)
+    return None if found is None else of_account(found)
 
 
 def changes_anything(profile: Profile, facts: TenantFacts) -> bool:
@@ -66,14 +78,14 @@ def observe(session: Session, identity: Identity, facts: TenantFacts, now: datet
     taken over last change nothing: two devices with tokens of different age would else write in turns for ever.
     """
     account = accounts.lock_or_make(session, identity, now)
-    news = _news(_profile(account), facts)
+    news = _news(of_account(account), facts)
     if not news and account.profile_seq:
         accounts.give_back(account)
     else:
-        _write(account, news, now)
+        write_members(account, news, now)
         account.told_at = account.told_at if facts.told_at is None else facts.told_at
     session.flush()
-    return _profile(account)
+    return of_account(account)
 
 
 def patch(  # noqa: PLR0913 - the session, who, what, on which condition, when, and a limit
@@ -93,18 +105,18 @@ def patch(  # noqa: PLR0913 - the session, who, what, on which condition, when, 
     """
     refuse_read_only(document)
     account = accounts.lock(session, identity, now)
-    before = _profile(account)
+    before = of_account(account)
     # What could never be stored is refused before the version is compared (tokens.md T30: 422 before 412).
     after = checked(_merged(before, document), max_attributes_bytes)
     if_match_check(before)
-    changed = {name: value for name, value in after.items() if not _is_same(value, before.members[name])}
+    changed = {name: value for name, value in after.items() if not is_same(value, before.members[name])}
     if changed:
-        _write(account, changed, now)
+        write_members(account, changed, now)
     else:
         accounts.give_back(account)
     account.sources = _json({**before.sources, **dict.fromkeys(document, _USER)})
     session.flush()
-    return _profile(account)
+    return of_account(account)
 
 
 def as_document(profile: Profile, *, with_email: bool) -> dict[str, Any]:
@@ -120,7 +132,8 @@ def as_document(profile: Profile, *, with_email: bool) -> dict[str, Any]:
     }
 
 
-def _profile(account: Account) -> Profile:
+def of_account(account: Account) -> Profile:
+    """Read the profile out of the account's row, whatever its standing."""
     members = {name: getattr(account, name) for name in _MEMBERS}
     members |= {name: orjson.loads(members[name]) for name in _JSON_MEMBERS}
     return Profile(
@@ -144,7 +157,7 @@ def _news(profile: Profile, facts: TenantFacts) -> dict[str, Any]:
     if "email_verified" not in told and told.get("email", profile.members["email"]) != profile.members["email"]:
         # A new address is not verified by what was known of the old one.
         told["email_verified"] = None
-    return {name: value for name, value in told.items() if not _is_same(value, profile.members[name])}
+    return {name: value for name, value in told.items() if not is_same(value, profile.members[name])}
 
 
 def _merged(profile: Profile, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,14 +171,15 @@ def _merged(profile: Profile, document: Mapping[str, Any]) -> dict[str, Any]:
     return {**empty, **merged}
 
 
-def _write(account: Account, members: Mapping[str, Any], now: datetime) -> None:
+def write_members(account: Account, members: Mapping[str, Any], now: datetime) -> None:
+    """Change members of a row that is locked, under the number raised for it; who set them, the caller says."""
     for name, value in members.items():
         setattr(account, name, _json(value) if name in _JSON_MEMBERS else value)
     account.profile_seq = account.seq
     account.updated_at = now
 
 
-def _is_same(left: Any, right: Any) -> bool:
+def is_same(left: Any, right: Any) -> bool:
     """Compare as JSON: Python takes 1, 1.0 and true for equal."""
     return orjson.dumps(left, option=orjson.OPT_SORT_KEYS) == orjson.dumps(right, option=orjson.OPT_SORT_KEYS)
 

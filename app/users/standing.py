@@ -9,15 +9,30 @@ Source  docs/contracts/user-data.md U16
 
 import hashlib
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.users.errors import AccountDeleted, AccountDeletionScheduled
-from app.users.models import Account, Erasure
+from app.users.models import Erasure
 
 
-def refuse_closed(account: Account, now: datetime) -> None:
+class Dated(Protocol):
+    """An account's row, or those of its columns that say when it ends."""
+
+    @property
+    def deletion_requested_at(self) -> datetime | None:
+        """When the user asked for the end."""
+        ...
+
+    @property
+    def purge_at(self) -> datetime | None:
+        """When it comes."""
+        ...
+
+
+def refuse_closed(account: Dated, now: datetime) -> None:
     """Refuse what is scheduled for deletion, and what should be gone by now."""
     if account.purge_at is None or account.deletion_requested_at is None:
         return
@@ -26,7 +41,7 @@ def refuse_closed(account: Account, now: datetime) -> None:
     raise AccountDeletionScheduled(account.deletion_requested_at, account.purge_at)
 
 
-def is_over(account: Account, now: datetime) -> bool:
+def is_over(account: Dated, now: datetime) -> bool:
     """Tell whether the grace has passed: from then on the account counts as erased, however late the purge is."""
     return account.purge_at is not None and account.purge_at <= now
 

@@ -12,4 +12,5 @@ from datetime import UTC, datetime
 
 def rfc3339(moment: datetime) -> str:
     """Write the time, cut to milliseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    # NOTE isoformat cuts, it does not round; and strftime takes ten times as long, for each record of a page.
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

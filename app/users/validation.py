@@ -35,6 +35,7 @@ READ_ONLY = frozenset(
     {"sub", "email", "email_verified", "roles", "app_attributes", "etag", "seq", "created_at", "updated_at"}
 )
 _MAX_FAULTS = 50
+_MAX_POINTER_LENGTH = 1024
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -164,8 +165,17 @@ def faults_of(messages: Any, path: tuple[str | int, ...] = ()) -> Iterable[Fault
 
 
 def pointer_to(path: Iterable[str | int]) -> str:
-    """Write a JSON pointer (RFC 6901 §3: `~` and `/` are escaped)."""
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+    """Write a JSON pointer (RFC 6901 §3: `~` and `/` are escaped).
+
+    It ends above a name that is too long for it: fifty faults below a name of 60 KB would be an answer of 3 MB.
+    """
+    pointer = ""
+    for step in path:
+        longer = f"{pointer}/" + str(step).replace("~", "~0").replace("/", "~1")
+        if len(longer) > _MAX_POINTER_LENGTH:
+            break
+        pointer = longer
+    return pointer
 
 
 def _is_storable(value: Any) -> bool:

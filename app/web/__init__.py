@@ -5,7 +5,8 @@ scopes      every scope with its description                       problems    e
 catalogue   every problem code beside the token's                  runtime     what the routes work with
 json_body   a request's JSON, bounded and strict                   conditional ETag, If-Match, If-None-Match
 answers     JSON answers and their caching fields                  request_log request id, one line per request
-log         how the log is written                                 openapi     the document, from schemas and policies
+log         how the log is written                                 openapi/    the document, from schemas and policies
+docs        the page that shows it
 schemas     the shapes of answers                                  problem_pages /problems/{code}
 visit       the account of whoever comes by
 index, whoami, me, deletion, health, metadata: the routes

@@ -2,7 +2,7 @@
 
 Takes   the Authorization field, and by the DPoP scheme the DPoP field too; the route's policy, a Verifier
 Gives   g.access_token: AccessToken, or None on public and anonymous calls; DPoP-Nonce, where nonces are demanded
-Raises  Refused, KeysUnavailable, TooManyProofs, ProofsUnavailable: problems.py answers them
+Raises  Refused, KeysUnavailable, TooManyProofs, ProofsUnavailable, WebProblem (limits.py): problems.py answers them
 Not     which route asks what (policy.py), what a good token or proof is (app/oauth)
 Source  RFC 6750 §2.1, RFC 9449 §7.1, §8.2, RFC 9110 §11.6.2, docs/contracts/tokens.md T1–T5, T20–T22, T30, P1–P4
 """
@@ -22,16 +22,19 @@ from app.oauth.dpop.nonces import Nonces
 from app.oauth.errors import InvalidToken
 from app.oauth.reasons import Reason
 from app.oauth.verifier import Verifier
+from app.web.limits import UNLIMITED, RequestLimits
 from app.web.policy import RoutePolicy
 from config.settings import Settings
 
 
-def install(
+def install(  # noqa: PLR0913 - one argument for each part that it joins
     app: Flask,
     verifier: Verifier,
     policies: Mapping[str, RoutePolicy],
     settings: Settings,
+    *,
     nonces: Nonces | None = None,
+    limits: RequestLimits = UNLIMITED,
 ) -> None:
     """Check every request of `app` against its route's policy; with `nonces`, hand them to those who send proofs."""
     max_token_bytes = settings.max_token_bytes
@@ -59,10 +62,16 @@ def install(
         scheme, text = credentials
         proof = None if scheme == "Bearer" else _proof(request, base)
         now = time.time()
-        token = verifier.verify(text, now=now, proof=proof)
+        try:
+            token = verifier.verify(text, now=now, proof=proof)
+        except InvalidToken as refusal:
+            limits.count_failure(refusal.reason, request.environ, now)
+            raise
         # Kept before the route's demands are checked: the log of a 403 names the app that lacks the scope.
         kept.access_token = token
         kept.access_token_text = text
+        # Before them too: who is told 403 again and again is asking all the same.
+        limits.count(token, request.method, now)
         _authorise(token, policy, now)
 
     if nonces is not None:

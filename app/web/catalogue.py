@@ -137,7 +137,8 @@ _OTHERS = (
     ),
     Problem(
         "unavailable", 503, "The API cannot answer at the moment",
-        "The fault is on this side, nothing was changed: try again later.", Action.RETRY_LATER, retryable=True,
+        "The fault is on this side: try again later, a write with the same Idempotency-Key.", Action.RETRY_LATER,
+        retryable=True,
     ),
     Problem(
         "internal_error", 500, "Something broke on this side",

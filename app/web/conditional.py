@@ -1,24 +1,29 @@
 """Versions of a resource in HTTP: ETag, If-Match, If-None-Match.
 
 Takes   field values, the current version's number and entity-tag
-Gives   entity-tags, "not modified" answers, a check to run under the user's lock
-Raises  PreconditionFailed (the caller knows what is current)
-Not     the numbers themselves (the domain's `seq`)
-Source  RFC 9110 §8.8.3, §13.1.1, §13.1.2, §13.2.2, §15.4.5; docs/contracts/user-data.md U2–U4, U13
+Gives   entity-tags, "not modified" answers, what a write expects to find under the user's lock
+Raises  PreconditionFailed, where a GET asks for a version that is not the current one; WebProblem: a field too long
+Not     the numbers themselves (the domain's `seq`), the decision about a write (app/records/preconditions.py)
+Source  RFC 9110 §5.6.1.2, §8.8.3, §13.1.1, §13.1.2, §13.2.2, §15.4.5; docs/contracts/user-data.md U2–U4, U13
 """
 
 import re
-from collections.abc import Callable
+from typing import Any
 
 from flask import Response, request
 
+from app.records.errors import PreconditionFailed
 from app.records.preconditions import Precondition, Versions
+from app.web.problems import WebProblem
 
+# Room for the versions that a device remembers, a cursor's among them; the document says it (openapi/parameters.py).
+MAX_LENGTH = 8192
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_LIST = re.compile(r'\s*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"\s*(?:,\s*|$))+')
+# Empty elements of a list are skipped, as §5.6.1.2 asks of every recipient.
+_LIST = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
 # What proxies append when they compress: nginx and Apache `-gzip`, some `--gzip`, brotli modules `-br`.
 _PROXY_SUFFIX = re.compile(r"--?(?:gzip|br|zstd|deflate)$")
-_NUMBER = re.compile(r"(\d{1,19})(?:-p)?", re.ASCII)
+_NUMBER = re.compile(r"(0|[1-9]\d{0,18})(?:-p)?", re.ASCII)
 
 
 def entity_tag(seq: int, *, partial: bool = False) -> str:
@@ -29,7 +34,8 @@ def entity_tag(seq: int, *, partial: bool = False) -> str:
 def tags(value: str) -> frozenset[str]:
     """Return the opaque tags of a field, without weakness marks and proxies' suffixes; "*" stands for any.
 
-    A value that is no list of entity-tags gives an empty set: it matches nothing.
+    A value that is no list of entity-tags gives an empty set: it matches nothing. A `*` in quotes, which some clients
+    send, is read as they mean it: nothing here ever has that tag.
     """
     if value.strip() == "*":
         return frozenset({"*"})
@@ -38,33 +44,22 @@ def tags(value: str) -> frozenset[str]:
     return frozenset(_PROXY_SUFFIX.sub("", tag) for tag in _TAG.findall(value))
 
 
-def is_unmodified(etag: str) -> bool:
-    """Tell whether If-None-Match of this GET names the current form, so that 304 says it all."""
-    value = request.headers.get("If-None-Match")
-    if value is None:
-        return False
-    found = tags(value)
-    return "*" in found or etag.strip('"') in found
+def is_unmodified(etag: str, current: Any = None) -> bool:
+    """Tell whether this GET needs no more than a 304; `current` is what a 412 shows, where If-Match asks for another.
+
+    RFC 9110 §13.2.2: If-Match decides first, then If-None-Match.
+    """
+    form = etag.strip('"')
+    if_match, if_none_match = _field("If-Match"), _field("If-None-Match")
+    if if_match is not None and not _names(if_match, form):
+        raise PreconditionFailed(current)
+    # The form itself and not its number: without the e-mail it never stands for the whole one (U13).
+    return if_none_match is not None and bool(tags(if_none_match) & {"*", form})
 
 
 def not_modified(etag: str, fields: dict[str, str]) -> Response:
     """Answer 304 with the fields that a 200 would have carried (RFC 9110 §15.4.5)."""
     return Response(status=304, headers={**fields, "ETag": etag})
-
-
-def write_precondition() -> Callable[[int], bool]:
-    """Return the check of this request's If-Match and If-None-Match, to be asked under the lock with the current seq.
-
-    RFC 9110 §13.2.2: If-Match decides first, then If-None-Match. The check gives False where the answer is 412.
-    """
-    if_match, if_none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
-
-    def holds(seq: int) -> bool:
-        if if_match is not None and not _names(if_match, seq):
-            return False
-        return if_none_match is None or not _names(if_none_match, seq)
-
-    return holds
 
 
 def versions(value: str) -> Versions:
@@ -76,14 +71,21 @@ def versions(value: str) -> Versions:
 
 def precondition() -> Precondition:
     """Return what this request's If-Match and If-None-Match expect, to be asked under the lock."""
-    if_match, if_none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if_match, if_none_match = _field("If-Match"), _field("If-None-Match")
     return Precondition(
         None if if_match is None else versions(if_match),
         None if if_none_match is None else versions(if_none_match),
     )
 
 
-def _names(value: str, seq: int) -> bool:
-    found = tags(value)
-    numbers = (_NUMBER.fullmatch(tag) for tag in found)
-    return "*" in found or any(number is not None and int(number[1]) == seq for number in numbers)
+def _field(name: str) -> str | None:
+    value = request.headers.get(name)
+    if value is not None and len(value) > MAX_LENGTH:
+        raise WebProblem("bad_request", detail=f"{name} must not be longer than {MAX_LENGTH} characters.")
+    return value
+
+
+def _names(value: str, form: str) -> bool:
+    """Tell whether If-Match names this form, or its version by another form of it (U13)."""
+    number = _NUMBER.fullmatch(form)
+    return bool(tags(value) & {"*", form}) or (number is not None and versions(value).match(int(number[1])))

@@ -10,8 +10,10 @@ Source  docs/contracts/user-data.md U16; docs/contracts/tokens.md T23
 from datetime import UTC, datetime, timedelta
 
 from flask import Response
+from sqlalchemy.orm import Session
 
 from app.users.deletion import as_document, cancel, find, refuse_unconfirmed, schedule
+from app.users.identity import Identity
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
 from app.web.json_body import json_body
@@ -19,6 +21,7 @@ from app.web.openapi import Blueprint
 from app.web.policy import Setting, require_recent_login, require_scopes
 from app.web.runtime import runtime
 from app.web.schemas import DeletionRequestSchema, DeletionSchema
+from app.web.writes import carry_out
 
 MEDIA_TYPES = ("application/json",)
 blueprint = Blueprint("deletion", __name__, description="The end of the user's account")
@@ -36,12 +39,14 @@ _BODY = {"required": True, "content": {"application/json": {"schema": DeletionRe
 @require_scopes("delete:account")
 def request_deletion() -> Response:
     """Schedule the deletion; asked again, answer as the first time."""
-    parts, token = runtime(), access_token()
-    refuse_unconfirmed(json_body(MEDIA_TYPES, parts.settings.max_json_depth))
-    identity, now = parts.identity_of(token), datetime.now(UTC)
-    grace = timedelta(days=parts.settings.account_deletion_grace_days)
-    scheduled = parts.database.transact(lambda session: schedule(session, identity, grace, now))
-    return json_answer(as_document(scheduled), PRIVATE, 202)
+    settings = runtime().settings
+    refuse_unconfirmed(json_body(MEDIA_TYPES, settings.max_json_depth))
+    grace = timedelta(days=settings.account_deletion_grace_days)
+
+    def work(session: Session, identity: Identity, now: datetime) -> Response:
+        return json_answer(as_document(schedule(session, identity, grace, now)), PRIVATE, 202)
+
+    return carry_out(work, in_grace=True)
 
 
 @blueprint.get("/v1/me/deletion")
@@ -65,7 +70,9 @@ def get_deletion() -> Response:
 @require_scopes("delete:account")
 def cancel_deletion() -> Response:
     """Cancel what is scheduled; where nothing is, the account is kept already."""
-    parts, now = runtime(), datetime.now(UTC)
-    identity = parts.identity_of(access_token())
-    parts.database.transact(lambda session: cancel(session, identity, now))
-    return Response(status=204, headers=PRIVATE)
+
+    def work(session: Session, identity: Identity, now: datetime) -> Response:
+        cancel(session, identity, now)
+        return Response(status=204, headers=PRIVATE)
+
+    return carry_out(work, makes_account=False, in_grace=True)

@@ -16,12 +16,13 @@ from app.web.answers import NO_STORE, json_answer
 from app.web.openapi import Blueprint
 from app.web.policy import public
 from app.web.runtime import Runtime, runtime
+from app.web.shapes_of_self import LivenessSchema, ReadinessSchema
 
 blueprint = Blueprint("health", __name__, description="For the balancer")
 
 
 @blueprint.get("/livez")
-@blueprint.describes("livez", "The process is alive. Depends on nothing.")
+@blueprint.describes("livez", "The process is alive. Depends on nothing.", LivenessSchema)
 @public
 def livez() -> Response:
     """Say that the process is alive."""
@@ -29,7 +30,10 @@ def livez() -> Response:
 
 
 @blueprint.get("/readyz")
-@blueprint.describes("readyz", "It may be given requests: keys once held, database there and migrated, no stop ahead.")
+@blueprint.describes(
+    "readyz", "It may be given requests: keys once held, database there and migrated, no stop ahead.",
+    ReadinessSchema, status=(200, 503),
+)  # fmt: skip
 @public
 def readyz() -> Response:
     """Say whether requests can be served; once keys were held, a tenant's outage no longer matters (K10)."""
@@ -39,6 +43,7 @@ def readyz() -> Response:
         "keys": _keys(parts),
         "database": _database(parts),
         "revocations": _revocations(parts),
+        "limits": _limits(parts),
     }
     ready = all(check["ok"] for check in checks.values())
     status = "ready" if ready else "not_ready"
@@ -76,3 +81,11 @@ def _revocations(parts: Runtime) -> dict[str, Any]:
     state = parts.denylist.state()
     age_seconds = None if state.age_seconds is None else round(state.age_seconds)
     return {"ok": state.ever_loaded, "age_seconds": age_seconds, "error": state.error}
+
+
+def _limits(parts: Runtime) -> dict[str, Any]:
+    """For information: a store that cannot count makes nobody unready, each worker counts for itself meanwhile."""
+    if parts.limiter is None:
+        return {"ok": True, "shared": False, "error": None}
+    state = parts.limiter.state()
+    return {"ok": True, "shared": state.shared, "error": state.error}

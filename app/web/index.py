@@ -14,12 +14,14 @@ from app.web.openapi import VERSION, Blueprint
 from app.web.policy import public
 from app.web.runtime import runtime
 from app.web.scopes import SCOPES
+from app.web.shapes_of_self import IndexSchema
 
 blueprint = Blueprint("index", __name__, description="What this API is")
+_DOCUMENT = {"type": "object", "additionalProperties": True}
 
 
 @blueprint.get("/v1")
-@blueprint.describes("getIndex", "Version, limits, capabilities and links. No token needed.")
+@blueprint.describes("getIndex", "Version, limits, capabilities and links. No token needed.", IndexSchema)
 @public
 def index() -> Response:
     """Tell what a developer wants to know first."""
@@ -57,10 +59,12 @@ def index() -> Response:
         },
         "links": {
             "openapi": f"{base}/v1/openapi.json",
+            **({"docs": f"{base}/docs"} if settings.docs else {}),
             "problems": f"{base}/problems",
             "resource_metadata": f"{base}/.well-known/oauth-protected-resource",
             "me": f"{base}/v1/me",
             "deletion": f"{base}/v1/me/deletion",
+            "export": f"{base}/v1/me/export",
             "preferences": f"{base}/v1/me/preferences",
             "usage": f"{base}/v1/me/usage",
             "collections": f"{base}/v1/collections",
@@ -73,7 +77,7 @@ def index() -> Response:
 
 
 @blueprint.get("/v1/openapi.json")
-@blueprint.describes("getOpenApi", "This document.")
+@blueprint.describes("getOpenApi", "This document.", _DOCUMENT)
 @public
 def openapi() -> Response:
     """Serve the OpenAPI document, which does not change while the process lives."""

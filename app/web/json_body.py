@@ -1,7 +1,7 @@
 """Read a request's JSON body: bounded before it is read, strict when it is parsed.
 
 Takes   the current request, the media types that the route takes, the greatest depth, another limit than the usual
-Gives   the JSON value
+Gives   the JSON value;  raw_body(), its bytes, read now where no JSON was asked for
 Raises  WebProblem: payload_too_large, unsupported_media_type, malformed_json
 Not     what the value must look like (the domain's schemas)
 Source  RFC 8259 §8.1, RFC 7493 §2.3; docs/contracts/tokens.md T30 (415 and 413 before 400)
@@ -10,7 +10,7 @@ Source  RFC 8259 §8.1, RFC 7493 §2.3; docs/contracts/tokens.md T30 (415 and 41
 from collections.abc import Sequence
 from typing import Any
 
-from flask import request
+from flask import g, request
 
 from app.oauth.strict_json import NotStrictJson, parse
 from app.web.problems import WebProblem
@@ -21,13 +21,21 @@ def json_body(media_types: Sequence[str], max_depth: int, max_bytes: int | None 
     """Return the body's JSON value, having refused another type, too many bytes, or what is not strict JSON."""
     if request.mimetype not in media_types:
         raise WebProblem("unsupported_media_type", accepted=list(media_types))
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WebProblem("unsupported_media_type", detail="Send the body without a Content-Encoding.")
     raw = _whole_body(max_bytes or runtime().settings.max_body_bytes)
     try:
         return parse(raw, max_bytes=len(raw), max_depth=max_depth)
     except NotStrictJson as fault:
         raise WebProblem("malformed_json", detail=f"The body is not strict JSON: {fault}.") from None
+
+
+def raw_body() -> bytes:
+    """Return the bytes of this request's body, for whoever tells requests apart by them."""
+    if "raw_body" not in g:
+        _whole_body(runtime().settings.max_body_bytes)
+    raw: bytes = g.raw_body
+    return raw
 
 
 def _whole_body(limit: int) -> bytes:
@@ -37,7 +45,7 @@ def _whole_body(limit: int) -> bytes:
     """
     length = request.content_length
     if length is not None and length > limit:
-        raise WebProblem("payload_too_large")
+        raise _too_large(limit)
     terminated = request.environ.get("wsgi.input_terminated", False)
     stream = request.environ["wsgi.input"] if terminated else request.stream
     try:
@@ -48,7 +56,12 @@ def _whole_body(limit: int) -> bytes:
     except Exception:  # noqa: BLE001 - each server has its own errors for broken framing, and all are the client's
         raise WebProblem("malformed_json", detail="The body did not arrive whole.") from None
     if len(raw) > limit:
-        raise WebProblem("payload_too_large")
+        raise _too_large(limit)
     if length is not None and len(raw) < length:
         raise WebProblem("malformed_json", detail="The body is shorter than its Content-Length.")
+    g.raw_body = raw
     return raw
+
+
+def _too_large(limit: int) -> WebProblem:
+    return WebProblem("payload_too_large", limit=limit)

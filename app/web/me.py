@@ -7,35 +7,37 @@ Not     how the account comes to be (visit.py), what may change (app/users/profi
 Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14, U16
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask import Response, g, request
+from sqlalchemy.orm import Session
 
 from app.oauth.access_token import AccessToken
 from app.oauth.scopes import require_all
+from app.records.errors import PreconditionFailed
 from app.users.errors import ValidationFailed
+from app.users.identity import Identity
 from app.users.profiles import Profile, as_document, patch
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
-from app.web.conditional import entity_tag, is_unmodified, not_modified, write_precondition
+from app.web.conditional import entity_tag, is_unmodified, not_modified, precondition
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
 from app.web.problems import WebProblem
 from app.web.runtime import runtime
-from app.web.schemas import ProfilePatchSchema, ProfileSchema
+from app.web.schemas import NewAccountSchema, ProfilePatchSchema, ProfileSchema, WrittenProfileSchema
 from app.web.shown import shown
 from app.web.visit import begin_anew, profile_of
+from app.web.writes import carry_out
 
 MEDIA_TYPES = ("application/merge-patch+json", "application/json")
 _EMAIL = frozenset({"email", "email_verified"})
 _MEMBERS = frozenset(ProfileSchema().fields)
+_CONDITIONS = ("If-Match", "If-None-Match")
+_NO_MEMBERS = {"required": False, "content": {"application/json": {"schema": NewAccountSchema}}}
 blueprint = Blueprint("me", __name__, description="The user's own profile")
-_FIELDS_PARAMETER = {
-    "in": "query", "name": "fields", "schema": {"type": "string", "maxLength": 255}, "required": False,
-    "description": "Comma-separated members to answer with; email* also needs read:email", "example": "name,roles",
-}  # fmt: skip
 _PATCH_BODY = {
     "required": True,
     "content": {media_type: {"schema": ProfilePatchSchema} for media_type in MEDIA_TYPES},
@@ -45,8 +47,9 @@ _PATCH_BODY = {
 @blueprint.get("/v1/me")
 @blueprint.describes(
     "getMe", "The user's profile, made at first use.", ProfileSchema,
-    problems=("bad_request", "account_deletion_scheduled", "busy", "account_deleted", "unavailable"),
-    doc={"parameters": [_FIELDS_PARAMETER]},
+    problems=("bad_request", "account_deletion_scheduled", "busy", "account_deleted", "precondition_failed",
+              "unavailable"),
+    takes=("fields", *_CONDITIONS), gives=("ETag",),
 )  # fmt: skip
 @require_scopes("read:profile")
 def get_me() -> Response:
@@ -59,7 +62,7 @@ def get_me() -> Response:
 
 @blueprint.patch("/v1/me")
 @blueprint.describes(
-    "patchMe", "Change members of the profile (RFC 7396).", ProfileSchema,
+    "patchMe", "Change members of the profile (RFC 7396).", WrittenProfileSchema, takes=_CONDITIONS, gives=("ETag",),
     problems=("malformed_json", "field_read_only", "account_deletion_scheduled", "request_timeout", "busy",
               "account_deleted", "precondition_failed", "payload_too_large", "unsupported_media_type",
               "validation_failed", "unavailable"),
@@ -69,27 +72,29 @@ def get_me() -> Response:
 def patch_me() -> Response:
     """Merge a patch into the profile under the user's lock."""
     parts, token = runtime(), access_token()
-    document = json_body(MEDIA_TYPES, parts.settings.max_json_depth)
-    holds = write_precondition()
+    # One level more than the attributes in it, as with records.
+    document = json_body(MEDIA_TYPES, parts.settings.max_json_depth + 1)
+    expected = precondition()
 
     def check(current: Profile) -> None:
-        if not holds(current.seq):
-            raise WebProblem("precondition_failed", current=shown(current, token))
+        if not expected.holds(current.seq):
+            raise PreconditionFailed(current)
+
+    def work(session: Session, identity: Identity, now: datetime) -> Response:
+        limit = parts.settings.max_attributes_bytes
+        changed = patch(session, identity, document, check, now, max_attributes_bytes=limit)
+        return json_answer(shown(changed, token), {**PRIVATE, "ETag": _etag(changed, token)})
 
     profile_of(parts, token, g.access_token_text)
-    identity, now = parts.identity_of(token), datetime.now(UTC)
-    limit = parts.settings.max_attributes_bytes
-    changed = parts.database.transact(
-        lambda session: patch(session, identity, document, check, now, max_attributes_bytes=limit)
-    )
-    return json_answer(shown(changed, token), {**PRIVATE, "ETag": _etag(changed, token)})
+    return carry_out(work)
 
 
 @blueprint.post("/v1/me")
 @blueprint.describes(
-    "createMe", "Make a new account, also after an erasure. Takes no members.", ProfileSchema, status=201,
-    problems=("account_deletion_scheduled", "busy", "conflict", "unsupported_media_type", "validation_failed",
-              "unavailable"),
+    "createMe", "Make a new account, also after an erasure. Takes no members.", WrittenProfileSchema, status=201,
+    gives=("ETag",), doc={"requestBody": _NO_MEMBERS},
+    problems=("malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "conflict",
+              "payload_too_large", "unsupported_media_type", "validation_failed", "unavailable"),
 )  # fmt: skip
 @require_scopes("write:profile")
 def create_me() -> Response:
@@ -97,8 +102,12 @@ def create_me() -> Response:
     parts, token = runtime(), access_token()
     if request.content_length or "Transfer-Encoding" in request.headers:
         _refuse_members(json_body(("application/json",), parts.settings.max_json_depth))
-    made = begin_anew(parts, token, g.access_token_text)
-    return json_answer(shown(made, token), {**PRIVATE, "ETag": _etag(made, token)}, 201)
+
+    def work(session: Session, _identity: Identity, now: datetime) -> Response:
+        made = begin_anew(session, parts, token, now)
+        return json_answer(shown(made, token), {**PRIVATE, "ETag": _etag(made, token)}, 201)
+
+    return carry_out(work, makes_account=False)
 
 
 def _refuse_members(document: Any) -> None:
@@ -109,7 +118,7 @@ def _refuse_members(document: Any) -> None:
 
 def _answer(profile: Profile, token: AccessToken, members: frozenset[str] | None) -> Response:
     etag = _etag(profile, token)
-    if is_unmodified(etag):
+    if is_unmodified(etag, profile):
         return not_modified(etag, PRIVATE)
     document = as_document(profile, with_email="read:email" in token.scopes)
     if members is not None:

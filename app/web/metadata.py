@@ -18,13 +18,14 @@ from app.web.openapi import Blueprint
 from app.web.policy import public
 from app.web.runtime import runtime
 from app.web.scopes import SCOPES
+from app.web.shapes_of_self import ResourceMetadataSchema
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 blueprint = Blueprint("metadata", __name__, description="For apps that find their way by themselves")
 
 
 @blueprint.get(WELL_KNOWN)
-@blueprint.describes("getProtectedResourceMetadata", "Protected resource metadata (RFC 9728).")
+@blueprint.describes("getProtectedResourceMetadata", "Protected resource metadata (RFC 9728).", ResourceMetadataSchema)
 @public
 def protected_resource() -> Response:
     """Say which tenant issues tokens for this API, and which scopes there are."""

@@ -197,7 +197,8 @@ HELP: dict[str, tuple[str, ...]] = {
         "One key sends more requests with proofs than are remembered: 2000 in about two minutes. Look for a loop.",
     ),
     "unavailable": (
-        "Nothing was changed. An app waits as Retry-After says and sends the same again.",
+        "An app waits as Retry-After says and sends the same again, with the same Idempotency-Key or If-Match.",
+        "A write may be stored all the same, where the database broke off in a commit: so sent, it is done once.",
         "For operators: flask --app wsgi doctor looks at the database, its migrations and the stores.",
         "/readyz says what is missing; the log says why, under the same request_id.",
     ),
@@ -253,8 +254,11 @@ HELP: dict[str, tuple[str, ...]] = {
     "bad_page_token": ("Page tokens are for one collection, and for its list alone: begin again without one.",),
     "rate_limited": (
         "RateLimit-Policy names the limit, RateLimit what is left of it and the seconds until it is renewed.",
+        "`policy` says which: requests, writes, or failures: tokens from your address that no tenant has issued.",
         "Ask GET /v1/changes instead of reading record by record, and send writes in one POST /v1/batch.",
+        "GET /v1/me/export has a limit of its own, for 24 hours; the detail says so, and Retry-After when it ends.",
         "For operators: RATE_LIMIT_REQUESTS_PER_MINUTE, RATE_LIMIT_WRITES_PER_MINUTE, RATE_LIMIT_FAILURES_PER_MINUTE.",
+        "For operators, of exports: EXPORTS_PER_DAY.",
     ),
     "method_not_allowed": ("The path is right. Allow lists its methods; a proxy may have turned one into another.",),
     "bad_request": (

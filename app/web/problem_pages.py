@@ -18,8 +18,10 @@ from app.web.catalogue import PROBLEMS, Problem
 from app.web.openapi import Blueprint
 from app.web.policy import public
 from app.web.problem_help import ACTIONS, HELP
+from app.web.shapes_of_self import ProblemPageSchema, ProblemPagesSchema
 
 blueprint = Blueprint("problem_pages", __name__, description="What each problem means")
+_TYPES = ("application/json", "text/html")
 
 _STYLE = (Path(__file__).parent / "templates" / "problem.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -35,7 +37,9 @@ _FIELDS = {
 
 
 @blueprint.get("/problems")
-@blueprint.describes("listProblems", "Every problem code with its status and action.")
+@blueprint.describes(
+    "listProblems", "Every problem code with its status and action.", ProblemPagesSchema, media_types=_TYPES,
+)  # fmt: skip
 @public
 def list_problems() -> Response:
     """List every code."""
@@ -46,7 +50,10 @@ def list_problems() -> Response:
 
 
 @blueprint.get("/problems/<code>")
-@blueprint.describes("getProblem", "What one code means and what to do about it.", problems=("not_found",))
+@blueprint.describes(
+    "getProblem", "What one code means and what to do about it.", ProblemPageSchema, media_types=_TYPES,
+    problems=("not_found",),
+)  # fmt: skip
 @public
 def get_problem(code: str) -> Response:
     """Explain one code."""

@@ -9,6 +9,7 @@ Source  RFC 9457; RFC 6750 §3; docs/contracts/tokens.md T25–T29
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -22,11 +23,11 @@ from app.oauth.bearer import Scheme, scheme_of
 from app.oauth.dpop.faults import InvalidProof, ProofsUnavailable, TooManyProofs
 from app.oauth.dpop.proof import ALGORITHMS
 from app.oauth.errors import InsufficientScope, KeysUnavailable, Refused, StepUpRequired
-from app.web.answers import NO_STORE
+from app.oauth.reasons import Reason
+from app.web.answers import NO_STORE, JsonAnswer
 from app.web.catalogue import PROBLEMS
 from app.web.refusals import DOMAIN_ERRORS, refusal_of
 from app.web.runtime import runtime
-from config.settings import Settings
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -46,6 +47,7 @@ _CODES_OF_HTTP = {
 }
 _KEPT_FIELDS = ("Allow", "Retry-After")
 _SERVER_ERROR = 500
+_CHALLENGES_REMEMBERED = 256
 
 log = structlog.get_logger("postern.problems")
 
@@ -78,7 +80,7 @@ def answer(code: str, fields: Mapping[str, str] | None = None, status: int | Non
     document.update(members)
     headers = {**NO_STORE, **(fields or {})}
     body = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
-    return Response(body, document["status"], headers, content_type=CONTENT_TYPE)
+    return JsonAnswer(body, document["status"], headers, content_type=CONTENT_TYPE)
 
 
 def install(app: Flask) -> None:
@@ -103,12 +105,12 @@ def resource_metadata_url(public_url: str) -> str:
     return f"{scheme}://{host}/.well-known/oauth-protected-resource{slash}{path}"
 
 
-def _offer(settings: Settings) -> challenge.Offer:
+def _offer(realm: str, public_url: str, dpop_mode: str) -> challenge.Offer:
     """Say by which schemes these settings take tokens (T26, P4)."""
     return challenge.Offer(
-        realm=settings.realm,
-        resource_metadata=resource_metadata_url(settings.public_url),
-        schemes=_SCHEMES[settings.dpop_mode],
+        realm=realm,
+        resource_metadata=resource_metadata_url(public_url),
+        schemes=_SCHEMES[dpop_mode],
         proof_algorithms=ALGORITHMS,
     )
 
@@ -131,8 +133,20 @@ def _refused(fault: Refused) -> Response:
         said = {"description": fault.fault.value}
         members = {"detail": fault.fault.value}
     used = scheme_of(request.environ.get("HTTP_AUTHORIZATION"))
-    value = challenge.refused(reason, _offer(runtime().settings), used=used, **said)
+    settings = runtime().settings
+    if said:
+        value = challenge.refused(
+            reason, _offer(settings.realm, settings.public_url, settings.dpop_mode), used=used, **said
+        )
+    else:
+        value = _plain_challenge(reason, settings.realm, settings.public_url, settings.dpop_mode, used)
     return answer(reason.code, {"WWW-Authenticate": value}, **members)
+
+
+@lru_cache(_CHALLENGES_REMEMBERED)
+def _plain_challenge(reason: Reason, realm: str, public_url: str, dpop_mode: str, used: Scheme | None) -> str:
+    """What a refusal says by its reason alone: there are few, and forged tokens come in floods."""
+    return challenge.refused(reason, _offer(realm, public_url, dpop_mode), used=used)
 
 
 def _keys_unavailable(fault: KeysUnavailable) -> Response:

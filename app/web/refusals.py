@@ -10,15 +10,19 @@ Source  docs/contracts/user-data.md §4, U4, U7, U15
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from app.oauth.access_token import AccessToken
 from app.oauth.errors import InsufficientScope
 from app.records import errors as records
+from app.records.reading import ENVELOPE_BYTES
 from app.users import errors as users
 from app.users.deletion import Deletion
 from app.users.deletion import as_document as deletion_document
 from app.users.models import SCHEDULED
 from app.web.catalogue import PROBLEMS
-from app.web.shown import shown
+from app.web.runtime import runtime
+from app.web.shown import VERSION, shown
 
 DOMAIN_ERRORS = (records.RecordsError, users.UsersError)
 _READ_ONLY = "It belongs to the tenant, the operator or the server."
@@ -81,7 +85,7 @@ def _members(fault: records.RecordsError, token: AccessToken) -> dict[str, Any]:
             return {"detail": _NOT_APPLIED}
         case records.Conflict():
             results = [result_document(refusal_of(result, token)) for result in fault.results]
-            return {"detail": _ATOMIC, "results": results}
+            return {"detail": _ATOMIC, "results": bounded(results, runtime().terms.limits.answer_bytes)}
     return {}
 
 
@@ -93,8 +97,39 @@ def _no_room(fault: records.QuotaExceeded) -> str:
 def result_document(refusal: Refusal) -> dict[str, Any]:
     """Write the refusal of one operation of a batch, in the shape of §3."""
     members = dict(refusal.members)
-    current = {"current": members.pop("current")} if members.get("current") is not None else {}
+    stored = members.pop("current", None)
+    current = {} if stored is None else {"current": stored}
     problem = PROBLEMS[refusal.code]
     told = {"code": refusal.code, "retryable": problem.retryable, "action": problem.action, "title": problem.title}
     detail = members.pop("detail", problem.detail)
     return {"status": problem.status, "problem": {**told, "detail": detail, **members}, **current}
+
+
+def bounded(results: list[dict[str, Any]], max_bytes: int) -> list[dict[str, Any]]:
+    """Shorten the results for which an answer of so many bytes has no room: code and version stay.
+
+    A hundred small operations can each meet the largest record, or have fifty faults each; no answer is larger than
+    any other may be (§5).
+    """
+    room = max_bytes - sum(_size(_shortened(result)) for result in results) - ENVELOPE_BYTES
+    kept = []
+    for result in results:
+        short = _shortened(result)
+        room -= _size(result) - _size(short)
+        kept.append(short if room < 0 else result)
+    return kept
+
+
+def _shortened(result: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is stored of `current`, and of `errors` all but the first."""
+    short = dict(result)
+    if "current" in result:
+        named = ("id", "collection", *VERSION, "deleted")
+        short["current"] = {name: result["current"][name] for name in named if name in result["current"]}
+    if "errors" in result.get("problem", {}):
+        short["problem"] = {**result["problem"], "errors": result["problem"]["errors"][:1]}
+    return short
+
+
+def _size(result: dict[str, Any]) -> int:
+    return len(orjson.dumps(result)) + 1

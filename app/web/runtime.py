@@ -6,8 +6,10 @@ Raises  nothing
 Not     how its parts are made (app/factory.py)
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 from flask import current_app
@@ -19,8 +21,24 @@ from app.oauth.revocation.watch import DenylistWatch
 from app.oauth.verifier import Verifier
 from app.records.terms import Terms
 from app.users.identity import Identity
+from app.web.limiting.limiter import Limiter
 from config.drain import Drain
 from config.settings import Settings
+
+
+class Once:
+    """Lets one caller in each process do what is done once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._claimed_by: int | None = None
+
+    def claim(self) -> bool:
+        """Tell whether the caller is the first in this process."""
+        with self._lock:
+            is_first = self._claimed_by != os.getpid()
+            self._claimed_by = os.getpid()
+            return is_first
 
 
 class Background(Protocol):
@@ -47,9 +65,15 @@ class Runtime:
     terms: Terms
     drain: Drain
     metrics: Background | None = None
+    limiter: Limiter | None = None
+    closing: tuple[Callable[[], None], ...] = ()
+    """What closes connections that only some settings open."""
+    once: Once = field(default_factory=Once)
 
     def start(self) -> None:
-        """Begin in a worker of one's own (K9): new connections, the keys fetched and from now on kept fresh."""
+        """Begin in a worker of one's own (K9), once: new connections, the keys fetched and from now on kept fresh."""
+        if not self.once.claim():
+            return
         self.database.dispose_after_fork()
         self.denylist.start()
         start_all(self.key_sources.values())
@@ -64,6 +88,8 @@ class Runtime:
             source.stop()
         self.denylist.stop()
         self.database.dispose()
+        for close in self.closing:
+            close()
 
     def identity_of(self, token: AccessToken) -> Identity:
         """Key the user by the FIRST issuer, so that a move to a custom domain loses nobody's data (T11)."""

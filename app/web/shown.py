@@ -15,7 +15,7 @@ from app.records.overview import Collection
 from app.records.record import Preferences, Record
 from app.users.profiles import Profile, as_document
 
-_VERSION = ("etag", "seq", "updated_at")
+VERSION = ("etag", "seq", "updated_at")
 
 
 def shown(current: Record | Preferences | Profile | Collection | None, token: AccessToken) -> dict[str, Any] | None:
@@ -25,7 +25,7 @@ def shown(current: Record | Preferences | Profile | Collection | None, token: Ac
     scope, document = _document(current, with_email="read:email" in token.scopes)
     if scope in token.scopes:
         return document
-    return {name: document[name] for name in _VERSION if name in document}
+    return {name: document[name] for name in VERSION if name in document}
 
 
 def collection_document(collection: Collection) -> dict[str, Any]:

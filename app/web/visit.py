@@ -41,19 +41,14 @@ def profile_of(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
     return profile
 
 
-def begin_anew(parts: Runtime, token: AccessToken, token_text: str) -> Profile:
-    """Make the account because its user says so, whatever was erased before, and return its profile."""
-    identity, now = parts.identity_of(token), datetime.now(UTC)
-    facts = _facts(parts, token.claims)
+def begin_anew(session: Session, parts: Runtime, token: AccessToken, now: datetime) -> Profile:
+    """Make the account because its user says so, whatever was erased before; inside the caller's transaction.
 
-    def work(session: Session) -> Profile:
-        deletion.begin_anew(session, identity, now)
-        return observe(session, identity, facts, now)
-
-    profile = parts.database.transact(work)
-    with suppress(DatabaseBusy, DatabaseUnavailable):
-        profile = _completed(parts, token, token_text, profile, now)
-    return profile
+    The tenant's /userinfo is left for the first GET: the answer is that of the transaction, for each retry the same.
+    """
+    identity = parts.identity_of(token)
+    deletion.begin_anew(session, identity, now)
+    return observe(session, identity, _facts(parts, token.claims), now)
 
 
 def _completed(parts: Runtime, token: AccessToken, token_text: str, profile: Profile, now: datetime) -> Profile:

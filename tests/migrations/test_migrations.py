@@ -14,12 +14,10 @@ from alembic.script import ScriptDirectory
 from click.testing import CliRunner, Result
 from sqlalchemy import inspect, text
 
-import app.db
-import app.records.models
-import app.stores.proofs_database
-import app.users.models
+from app import schema_version
 from app.commands.db import db_group, downgrade, upgrade
-from app.db import Base, Database, migrations
+from app.commands.migrations import migrations
+from app.db import Base, Database
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -212,5 +210,5 @@ def test_revision_when_asked_for_then_the_next_number_with_what_differs(database
 def copied_migrations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = folder / "migrations 100%"
     shutil.copytree(ROOT / "migrations", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(app.db, "_MIGRATIONS", copy)
+    monkeypatch.setattr(schema_version, "MIGRATIONS", copy)
     return copy

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.records import operations
-from app.records.cursor import Cursor, decoded, encoded
+from app.records.cursor import HIDEABLE, Cursor, decoded, encoded
 from app.records.errors import BadCursor, CursorExpired
 from app.users import deletion
 from app.users.facts import TenantFacts
@@ -68,7 +68,7 @@ def test_changes_when_the_page_is_full_then_its_last_seq_leads_on_and_otherwise_
 def test_changes_when_there_are_none_then_one_primary_key_read_says_so(store):
     """§7: "`ETag` = the cursor, so a 304 costs one primary-key read"."""
     store.put("a", {})
-    cursor = store.changes()["cursor"]
+    cursor = store.changes(with_profile=True, with_preferences=True)["cursor"]
     with statements_in(store.database) as captured:
         page = store.changes(cursor, with_profile=True, with_preferences=True)
     assert page == {"changes": [], "cursor": cursor, "has_more": False, "poll_after": 30}
@@ -88,7 +88,7 @@ def test_changes_when_it_is_the_first_sync_then_no_tombstones_of_what_was_delete
         pages.append(told(page))
         cursor, has_more = page["cursor"], page["has_more"]
     assert pages == [[("a", 1, False)], [("c", 3, False)], [("d", 4, False)], [("e", 5, False)]]
-    assert decoded(cursor) == Cursor(store.account().epoch, 8, 0)
+    assert decoded(cursor) == Cursor(store.account().epoch, 8, 0, hidden=HIDEABLE)
     store.delete("a")
     assert told(store.changes(cursor)) == [("a", 9, True)]
 
@@ -98,14 +98,14 @@ def test_changes_when_something_is_deleted_during_the_first_sync_then_it_is_told
         store.put(name, {})
     store.delete("c")
     page = store.changes(size=1)
-    assert decoded(page["cursor"]) == Cursor(store.account().epoch, 1, 0, 4)
+    assert decoded(page["cursor"]) == Cursor(store.account().epoch, 1, 0, 4, hidden=HIDEABLE)
     store.delete("a")
     store.put("c", {})
     store.delete("c")
     store.put("d", {})
     rest = store.changes(page["cursor"], size=3)
     assert told(rest) == [("b", 2, False), ("a", 5, True), ("c", 7, True)]
-    assert decoded(rest["cursor"]) == Cursor(store.account().epoch, 7, 0)
+    assert decoded(rest["cursor"]) == Cursor(store.account().epoch, 7, 0, hidden=HIDEABLE)
     assert told(store.changes(rest["cursor"])) == [("d", 8, False)]
 
 
@@ -132,6 +132,51 @@ def test_changes_when_the_scopes_allow_then_profile_and_preferences_are_told_too
     assert told(store.changes(cursor, with_profile=True, with_preferences=True)) == [("profile", 4, False)]
     pages = [told(store.changes(size=1, with_profile=True, with_preferences=True))]
     assert pages == [[("preferences", 2, False)]]
+
+
+def everything(**more):
+    return {"with_profile": True, "with_email": True, "with_preferences": True, **more}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_changes_when_the_token_has_gained_a_scope_then_what_was_hidden_is_told_once(store, size):
+    """The promise: "nothing acknowledged is ever lost from sync", also to a device whose user has allowed it more."""
+    visit(store)
+    store.write(operations.put_preferences({"theme": "dark"}))
+    store.put("a", {})
+    cursor = store.changes()["cursor"]
+    assert store.changes(cursor)["cursor"] == cursor
+    store.put("b", {})
+    found, has_more = [], True
+    while has_more:
+        page = store.changes(cursor, **everything(size=size))
+        assert 0 < len(page["changes"]) <= size
+        found += told(page)
+        cursor, has_more = page["cursor"], page["has_more"]
+    assert found == [("profile", 1, False), ("preferences", 2, False), ("b", 4, False)]
+    assert decoded(cursor).hidden == frozenset()
+    assert store.changes(cursor, **everything())["changes"] == []
+
+
+def test_changes_when_the_e_mail_may_be_seen_at_last_then_the_profile_is_told_again_with_it(store):
+    visit(store)
+    without = store.changes(**everything(with_email=False))
+    assert "email" not in without["changes"][0]
+    assert decoded(without["cursor"]).hidden == {"email"}
+    page = store.changes(without["cursor"], **everything())
+    assert [(change["kind"], change["email"]) for change in page["changes"]] == [("profile", "ada@example.org")]
+    assert store.changes(page["cursor"], **everything())["changes"] == []
+
+
+def test_changes_when_a_scope_is_lost_and_gained_again_then_nothing_between_is_missed(store):
+    visit(store)
+    wide = store.changes(**everything())["cursor"]
+    store.write(operations.put_preferences({"theme": "dark"}))
+    narrow = store.changes(wide)
+    assert narrow["changes"] == []
+    page = store.changes(narrow["cursor"], **everything())
+    assert told(page) == [("profile", 1, False), ("preferences", 2, False)]
+    assert store.changes(wide, **everything())["changes"] == page["changes"][1:]
 
 
 def test_changes_when_limited_to_collections_then_of_their_records_alone(store):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.records.cursor import Cursor, decoded, encoded
+from app.records.cursor import HIDEABLE, Cursor, decoded, encoded
 from app.records.errors import BadCursor
 
 NUMBERS = st.integers(0, 2**63 - 1)
@@ -18,17 +18,23 @@ def written(text: str) -> str:
 
 
 def test_cursor_when_written_then_as_the_contract_says():
-    """§7: "**Cursor** = base64url `v1|epoch|since|purged_at_start`"; two more words where they are needed."""
+    """§7: "**Cursor** = base64url `v1|epoch|since|purged_at_start`"; three more words where they are needed."""
     assert encoded(Cursor("0a1b2c3d", 17, 4)) == written("v1|0a1b2c3d|17|4")
     assert encoded(Cursor("-", 0, 0)) == written("v1|-|0|0")
     assert encoded(Cursor("0a1b2c3d", 17, 4, 20)) == written("v1|0a1b2c3d|17|4|20")
     assert encoded(Cursor("0a1b2c3d", 17, 4, None, frozenset({"b", "a"}))) == written("v1|0a1b2c3d|17|4|a,b")
     assert encoded(Cursor("0a1b2c3d", 17, 4, 20, frozenset({"a"}))) == written("v1|0a1b2c3d|17|4|20|a")
+    assert encoded(Cursor("0a1b2c3d", 17, 4, hidden=HIDEABLE)) == written("v1|0a1b2c3d|17|4|!email,preferences,profile")
 
 
-@given(st.from_regex(r"[0-9a-f]{8}|-", fullmatch=True), NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NAMES)
-def test_cursor_when_read_again_then_the_same(epoch, since, purged, first_head, collections):
-    cursor = Cursor(epoch, since, purged, first_head, collections)
+CURSORS = st.builds(
+    Cursor, st.from_regex(r"[0-9a-f]{8}|-", fullmatch=True), NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NAMES,
+    st.frozensets(st.sampled_from(sorted(HIDEABLE))),
+)  # fmt: skip
+
+
+@given(CURSORS)
+def test_cursor_when_read_again_then_the_same(cursor):
     assert decoded(encoded(cursor)) == cursor
 
 
@@ -40,7 +46,8 @@ def test_cursor_when_read_again_then_the_same(epoch, since, purged, first_head, 
         "v1|0a1b2c3d|1|", "v1|0a1b2c3d|1|0|", "v1|0a1b2c3d|1|0\n", "v1|0a1b2c3d|9223372036854775808|0",
         "v1|0a1b2c3d|1|9223372036854775808", "v1|0a1b2c3d|1|0|9223372036854775808", "v1|0a1b2c3d|1|0|b,a",
         "v1|0a1b2c3d|1|0|a,a", "v1|0a1b2c3d|1|0|A", "v1|0a1b2c3d|1|0|a|b", "v1|0a1b2c3d|1|0|1|2",
-        "v1|0a1b2c3d|\u0661|0",
+        "v1|0a1b2c3d|\u0661|0", "v1|0a1b2c3d|1|0|!", "v1|0a1b2c3d|1|0|!roles", "v1|0a1b2c3d|1|0|!profile,email",
+        "v1|0a1b2c3d|1|0|!email,email", "v1|0a1b2c3d|1|0|!email|a", "v1|0a1b2c3d|1|0|!email|!profile",
     ],
 )  # fmt: skip
 def test_cursor_when_its_words_are_not_ours_then_refused(text):

@@ -4,8 +4,8 @@ from app.records import tombstones
 from tests.support.records import BOB, DAY, NOW, Store
 
 
-def due(store, before, limit=10, after=""):
-    return store.read(lambda session: tombstones.due(session, before, limit, after))
+def owners(store, before, limit=10, after=""):
+    return store.read(lambda session: tombstones.owners(session, before, limit, after))
 
 
 def test_purge_when_tombstones_are_old_then_they_go_and_the_last_number_is_kept(store):
@@ -57,7 +57,7 @@ def test_purge_when_there_is_no_account_then_nothing(store):
     assert store.purge() == 0
 
 
-def test_due_when_listed_then_users_with_old_tombstones_in_pages(store):
+def test_owners_when_listed_then_all_with_tombstones_in_pages_and_whether_they_are_old(store):
     stores = [Store(store.database, identity=type(BOB)(BOB.tenant, f"user-{number}")) for number in range(5)]
     for one in stores:
         one.put("a", {})
@@ -65,7 +65,34 @@ def test_due_when_listed_then_users_with_old_tombstones_in_pages(store):
         one.clear()
     Store(store.database, identity=BOB).put("a", {})
     keys = sorted(one.identity.user_key for one in stores)
-    assert due(store, NOW - DAY) == []
-    assert due(store, NOW) == keys
-    assert due(store, NOW, limit=2) == keys[:2]
-    assert due(store, NOW, after=keys[1]) == keys[2:]
+    young = next(one for one in stores if one.identity.user_key == keys[1])
+    assert list(owners(store, NOW - DAY).items()) == [(key, False) for key in keys]
+    assert list(owners(store, NOW).items()) == [(key, True) for key in keys]
+    young.purge(NOW)
+    young.now = NOW + DAY
+    young.put("c", {})
+    young.delete("c")
+    assert owners(store, NOW, limit=2) == {keys[0]: True, keys[1]: False}
+    assert list(owners(store, NOW, after=keys[1])) == keys[2:]
+    assert owners(store, NOW, after=keys[4]) == {}
+
+
+def test_purge_when_there_are_more_than_a_portion_then_the_oldest_and_the_number_that_is_gone(store):
+    """§7: a cursor before `purged_seq` has missed a deletion: no portion may leave that number behind."""
+    for day, name in enumerate("abc"):
+        store.now = NOW + day * DAY
+        store.put(name, {})
+        store.delete(name)
+    gone = []
+    while count := store.do(lambda session: tombstones.purge(session, store.identity.user_key, store.now, limit=2)):
+        gone.append((count, store.account().purged_seq))
+    assert gone == [(2, 4), (1, 6)]
+    store.refuse_wrong_numbers()
+
+
+def test_purge_when_one_moment_has_more_than_a_portion_then_they_go_together(store):
+    for name in "abc":
+        store.put(name, {})
+    store.clear()
+    assert store.do(lambda session: tombstones.purge(session, store.identity.user_key, NOW, limit=2)) == 3
+    assert store.account().purged_seq == 6

@@ -7,7 +7,7 @@ Not     HTTP itself (tests/e2e drives gunicorn), a key fetch (tests/oauth)
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.factory import create_app
+from app.records.registry import COLLECTION_RULES
+from app.records.terms import Rule
 from config.settings import Settings
 from tests.support import tokens
 
@@ -75,14 +77,18 @@ def settings_for(directory: Path, database_url: str, **changes: Any) -> Settings
         "roles_claim": ROLES_CLAIM,
         "attributes_claim": ATTRIBUTES_CLAIM,
         "log_format": "json",
+        # Tests ask more than a person does; those of the limits say which.
+        "rate_limit_requests_per_minute": 0,
+        "rate_limit_writes_per_minute": 0,
+        "rate_limit_failures_per_minute": 0,
     }
     return Settings(**(given | changes))
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Api]:
+def running(settings: Settings, rules: Mapping[str, Rule] = COLLECTION_RULES) -> Iterator[Api]:
     """Make the application and close its database afterwards."""
-    app = create_app(settings)
+    app = create_app(settings, rules)
     try:
         yield Api(app)
     finally:

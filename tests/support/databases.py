@@ -2,7 +2,9 @@
 
 Takes   pytest_plugins = ["tests.support.databases"] in the root conftest
 Gives   fixtures: database (migrated), database_url (empty), each once with sqlite and once with postgresql;
-        postgresql_url, sqlite_url (empty);  partitioned_postgresql_url (migrated, every user's table in 8 partitions)
+        postgresql_url, sqlite_url (empty);  partitioned_postgresql_url (migrated, every user's table in 8 partitions);
+        any_database_url, any_database (migrated): SQLite, PostgreSQL and the partitioned one in turn, for all rooms
+        that hold users' data
 Raises  what PostgreSQL raises when it does not start
 Not     a server of the machine: none is looked for, none is needed
 """
@@ -10,15 +12,18 @@ Not     a server of the machine: none is looked for, none is needed
 import fcntl
 import os
 import signal
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import copyfile
 from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from app.commands.db import upgrade
 from app.db import Database
@@ -59,11 +64,15 @@ class PostgresqlServer:
                 self._stop()
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Make an empty database, and drop it at the end."""
+    def database(self, template: str | None = None) -> Iterator[str]:
+        """Make a database, empty or a copy of the one at that URL, which nobody may use meanwhile; drop it at the end.
+
+        A copy costs a fraction of the migrations.
+        """
         name = f"test_{uuid4().hex}"
+        original = "template1" if template is None else (make_url(template).database or "")
         with self._administrator() as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
         try:
             yield f"postgresql://postgres@/{name}?host={self._data}"
         finally:
@@ -124,12 +133,58 @@ def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
 
 
 @pytest.fixture
-def partitioned_postgresql_url(postgresql_url: str) -> str:
+def partitioned_postgresql_url(postgresql_server: PostgresqlServer, _partitioned_original: str) -> Iterator[str]:
     """The URL of a migrated database whose tables are spread by user_key, as on several machines (§7)."""
-    upgrade(postgresql_url)
-    with psycopg.connect(postgresql_url, autocommit=True) as connection:
-        partition(connection)
-    return postgresql_url
+    with postgresql_server.database(_partitioned_original) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "partitioned_postgresql"])
+def any_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database, of each of the three kinds in turn."""
+    if request.param == "partitioned_postgresql":
+        yield request.getfixturevalue("partitioned_postgresql_url")
+    elif request.param == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        with server.database(request.getfixturevalue("_postgresql_original")) as url:
+            yield url
+    else:
+        url = request.getfixturevalue("sqlite_url")
+        copyfile(request.getfixturevalue("_sqlite_original"), make_url(url).database or "")
+        yield url
+
+
+@pytest.fixture
+def any_database(any_database_url: str) -> Iterator[Database]:
+    """A database with the newest schema, of each of the three kinds in turn."""
+    database = Database(any_database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def _sqlite_original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("original") / "postern.db"
+    upgrade(f"sqlite:///{file}")
+    # Whole in one file: what is still in the write-ahead log would not be copied.
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return file
+
+
+@pytest.fixture(scope="session")
+def _postgresql_original(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    with postgresql_server.database() as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _partitioned_original(postgresql_server: PostgresqlServer, _postgresql_original: str) -> Iterator[str]:
+    with postgresql_server.database(_postgresql_original) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            partition(connection)
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,7 +16,7 @@ from sqlalchemy import event
 from app.db import Database
 
 Captured = list[tuple[str, Any]]
-_OF_THE_DRIVER = re.compile(r"PRAGMA|BEGIN|SAVEPOINT|SELECT pg_catalog|SHOW|SET")
+_OF_THE_DRIVER = re.compile(r"PRAGMA|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|SELECT pg_catalog|SHOW|SET")
 
 
 @contextmanager

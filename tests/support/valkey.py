@@ -8,6 +8,7 @@ Not     a server of the machine: none is looked for, none is needed
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -94,10 +95,8 @@ class SharedServer:
             (self._users / str(os.getpid())).unlink()
             if not any(_lives(int(user.name)) for user in self._users.iterdir()):
                 self.server.stop()
-                for path in [*self._users.iterdir(), *(path for path in self._folder.iterdir() if path.is_file())]:
-                    path.unlink()
-                for path in (self._folder / "s", self._users, self._folder):
-                    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+                # NOTE: the server writes a last line into its log after its pid file has gone.
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def empty_url(self) -> str:
         """Return the address of a database of the server that no other test has had."""
@@ -135,7 +134,7 @@ def valkey_url(valkey_server: SharedServer) -> str:
 def running_valkey() -> Iterator[ValkeyServer]:
     """Run a server of its own until the block ends, or the test has stopped it."""
     # Not under pytest's folder: the path of a Unix socket has room for about a hundred characters.
-    with tempfile.TemporaryDirectory(prefix="pv-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pv-", ignore_cleanup_errors=True) as folder:
         server = ValkeyServer(Path(folder))
         server.start()
         try:

@@ -55,7 +55,7 @@ def test_registry_is_seeded_and_the_api_identifier_can_be_overridden():
     """D3: seeded, so that no configuration is needed."""
     registry = load(REGISTRY)
     assert registry.default_api().identifier == "http://127.0.0.1:8000"
-    assert {"postern-native", "postern-m2m"} == set(registry.applications)
+    assert {"postern-native", "postern-docs", "postern-m2m"} == set(registry.applications)
     assert registry.user_by_email(" ADA@example.org ").check_password("correct-horse")
     assert load(REGISTRY, "https://api.example").default_api().identifier == "https://api.example"
 

@@ -129,3 +129,9 @@ def test_faults_when_marshmallow_nests_them_then_each_has_its_pointer():
     assert [(fault["pointer"], fault["detail"]) for fault in faults_of(nested)] == [
         ("/a", "whole"), ("/a/0/b", "one"), ("", "top"),
     ]  # fmt: skip
+
+
+def test_pointer_when_a_name_is_too_long_for_it_then_it_ends_above():
+    """An answer must not repeat a long name once for each fault below it; both sides of the limit."""
+    assert pointer_to(["a", "n" * 1021, "b"]) == "/a/" + "n" * 1021
+    assert pointer_to(["a", "n" * 1022, "b"]) == "/a"

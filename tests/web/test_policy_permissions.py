@@ -6,6 +6,7 @@ from app.web import policy
 from app.web.policy import PolicyError, policies_of
 from app.web.scopes import SCOPES
 from tests.support.api import Api
+from tests.support.published import published
 from tests.web.test_policy import SETTINGS, app_with, fresh
 
 
@@ -26,5 +27,5 @@ def test_permissions_when_a_token_is_not_needed_then_the_start_is_refused(declar
 
 def test_get_me_when_another_write_holds_the_lock_then_its_409_is_documented(api: Api):
     """user-data.md §6: the document says what the route answers; a first GET writes, so it can be `busy`."""
-    responses = api.anonymous("/v1/openapi.json").json["paths"]["/v1/me"]["get"]["responses"]
+    responses = published(api).operation("get", "/v1/me")["responses"]
     assert responses["409"]["description"] == "busy"

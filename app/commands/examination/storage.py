@@ -17,17 +17,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import valkey
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from valkey.backoff import NoBackoff
 from valkey.exceptions import ValkeyError
 from valkey.retry import Retry
 
+from app import schema_version
 from app.commands.diagnosis.keys import snapshot_of
 from app.commands.reading import revocations_of, why_unusable
 from app.commands.screen import Finding, duration
-from app.db import Database, DatabaseBusy, DatabaseUnavailable, migrations
+from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.oauth.keys.snapshot import SnapshotFailed
 from config.settings import Settings
 
@@ -83,9 +82,9 @@ def _server(connection: Connection) -> Finding:
 
 
 def _migrations(connection: Connection) -> Finding:
-    scripts = ScriptDirectory.from_config(migrations())
-    applied = set(MigrationContext.configure(connection).get_current_heads())
-    newest, known = set(scripts.get_heads()), {script.revision for script in scripts.walk_revisions()}
+    applied = schema_version.applied_to(connection)
+    there = schema_version.revisions(schema_version.MIGRATIONS)
+    newest, known = there.heads, there.known
     if not applied:
         return Finding("migrations", "fail", "none is applied: the tables are not there", _UPGRADE)
     if applied == newest:

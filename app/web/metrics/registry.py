@@ -7,10 +7,30 @@ Not     when they are counted (counting.py), where they are read (server.py)
 Source  Prometheus "Metric and label naming"; prometheus_client "Multiprocess Mode"
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
 # From a cached token's fraction of a millisecond to the statement time-out.
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+
+
+class _Process:
+    """This process's id, asked for once: the library asks the kernel at each count, three times for a request."""
+
+    def __init__(self) -> None:
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def __call__(self) -> int:
+        return self._id
+
+    def _renew(self) -> None:
+        self._id = os.getpid()
+
+
+if values.ValueClass is not values.MutexValue:
+    values.ValueClass = values.MultiProcessValue(_Process())  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -8,13 +8,12 @@ Source  prometheus_client "Multiprocess Mode"; socket(7) SO_REUSEPORT
 """
 
 import logging
-import os
 import socket
 import threading
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import CollectorRegistry, make_wsgi_app, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.web.metrics.counting import Counting
@@ -53,7 +52,8 @@ class MetricsServer:
 
     def _readable(self) -> CollectorRegistry:
         """What a scrape reads: the shared files where several processes count, else this process's own."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        # The library has decided when it was imported, by what gunicorn_conf.py had set by then.
+        if values.ValueClass is values.MutexValue:
             return self._metrics.registry
         shared = CollectorRegistry()
         MultiProcessCollector(shared)  # type: ignore[no-untyped-call]

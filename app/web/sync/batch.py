@@ -26,7 +26,7 @@ from app.web.conditional import entity_tag, versions
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
 from app.web.policy import require_token
-from app.web.refusals import refusal_of, result_document
+from app.web.refusals import bounded, refusal_of, result_document
 from app.web.runtime import runtime
 from app.web.sync.device import device_id
 from app.web.sync.schemas import BatchAnswerSchema, BatchBodySchema
@@ -34,6 +34,8 @@ from app.web.writes import carry_out
 
 _BODY = {"required": True, "content": {"application/json": {"schema": BatchBodySchema}}}
 _SCOPES = {Kind.RECORD: "write:records", Kind.PREFERENCES: "write:preferences", Kind.PROFILE: "write:profile"}
+# The body, its list, the operation.
+_LEVELS_ABOVE_DATA = 3
 _STATUSES = {Outcome.CREATED: 201, Outcome.CHANGED: 200, Outcome.DELETED: 204}
 blueprint = Blueprint("batch", __name__, description="Many writes in one request")
 
@@ -41,7 +43,8 @@ blueprint = Blueprint("batch", __name__, description="Many writes in one request
 @blueprint.post("/v1/batch")
 @blueprint.describes(
     "postBatch", "Carry out operations, each for itself; with `atomic`, all or none.", BatchAnswerSchema,
-    problems=("malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "conflict",
+    takes=("Device-Id",),
+    problems=("bad_request", "malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "conflict",
               "account_deleted", "payload_too_large", "unsupported_media_type", "validation_failed", "unavailable"),
     doc={"requestBody": _BODY},
 )  # fmt: skip
@@ -50,12 +53,14 @@ def post_batch() -> Response:
     """Carry out the operations in one transaction."""
     parts = runtime()
     settings, terms = parts.settings, parts.terms
-    document = json_body(("application/json",), settings.max_json_depth, max_bytes=settings.max_batch_bytes)
+    depth = settings.max_json_depth + _LEVELS_ABOVE_DATA
+    document = json_body(("application/json",), depth, max_bytes=settings.max_batch_bytes)
     wished = batch_in(document, settings.max_batch_operations, versions, device_id())
 
     def work(session: Session, identity: Identity, now: datetime) -> Response:
         results = domain.run(session, identity, wished, terms, now, refusal_of=_refusal_of)
-        return json_answer({"results": [_result(result) for result in results]}, PRIVATE)
+        documents = [_result(result) for result in results]
+        return json_answer({"results": bounded(documents, terms.limits.answer_bytes)}, PRIVATE)
 
     return carry_out(work)
 

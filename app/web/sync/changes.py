@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from flask import Response, request
 
 from app.oauth.access_token import AccessToken
-from app.records.changes import Question, changes
+from app.records.changes import Question, changes, nothing_new
 from app.records.names import collections_in
 from app.records.terms import Limits
 from app.web.answers import PRIVATE, json_text
@@ -22,6 +22,7 @@ from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
 from app.web.runtime import runtime
 from app.web.sync.query import page_size
+from app.web.sync.records import CONDITIONS
 from app.web.sync.schemas import ChangesSchema
 
 blueprint = Blueprint("changes", __name__, description="What is new since a cursor")
@@ -30,17 +31,24 @@ blueprint = Blueprint("changes", __name__, description="What is new since a curs
 @blueprint.get("/v1/changes")
 @blueprint.describes(
     "getChanges", "What has changed since the cursor; without one, all that is stored.", ChangesSchema,
+    takes=("cursor", "limit", "collections", *CONDITIONS), gives=("ETag",),
     problems=("bad_request", "bad_cursor", "account_deletion_scheduled", "cursor_expired", "account_deleted",
-              "unavailable"),
+              "precondition_failed", "unavailable"),
 )  # fmt: skip
 @require_scopes("read:records")
 def get_changes() -> Response:
     """Answer with a page; its cursor is its ETag."""
     parts, token = runtime(), access_token()
     limits = parts.terms.limits
-    question = _question(token, limits)
-    with parts.database.read() as session:
-        page = changes(session, parts.identity_of(token), question, limits, datetime.now(UTC))
+    question, identity, now = _question(token, limits), parts.identity_of(token), datetime.now(UTC)
+    page = None
+    if question.cursor is not None:
+        # Most polls end here.
+        with parts.database.look() as session:
+            page = nothing_new(session, identity, question, now)
+    if page is None:
+        with parts.database.read() as session:
+            page = changes(session, identity, question, limits, now)
     fields = {**PRIVATE, "ETag": f'"{page.cursor}"'}
     return not_modified(fields["ETag"], fields) if is_unmodified(fields["ETag"]) else json_text(page.body(), fields)
 

@@ -27,8 +27,8 @@ from app.web.policy import require_scopes
 from app.web.runtime import runtime
 from app.web.shown import shown
 from app.web.sync.device import device_id
-from app.web.sync.records import JSON, MERGE_PATCH
-from app.web.sync.schemas import PreferencesBodySchema, PreferencesSchema
+from app.web.sync.records import CONDITIONS, JSON, MERGE_PATCH, body_depth
+from app.web.sync.schemas import PreferencesBodySchema, PreferencesSchema, WrittenPreferencesSchema
 from app.web.writes import carry_out
 
 _PATH = "/v1/me/preferences"
@@ -37,7 +37,7 @@ _PATCH_BODY = {
     "required": True,
     "content": {media_type: {"schema": PreferencesBodySchema} for media_type in MERGE_PATCH},
 }
-_WRITING = ("malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "account_deleted",
+_WRITING = ("bad_request", "malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "account_deleted",
             "precondition_failed", "payload_too_large", "unsupported_media_type", "validation_failed",
             "unavailable")  # fmt: skip
 blueprint = Blueprint("preferences", __name__, description="The user's preferences")
@@ -46,7 +46,8 @@ blueprint = Blueprint("preferences", __name__, description="The user's preferenc
 @blueprint.get(_PATH)
 @blueprint.describes(
     "getPreferences", "The preferences; empty before the first write.", PreferencesSchema,
-    problems=("account_deletion_scheduled", "account_deleted", "unavailable"),
+    takes=CONDITIONS, gives=("ETag",),
+    problems=("account_deletion_scheduled", "account_deleted", "precondition_failed", "unavailable"),
 )  # fmt: skip
 @require_scopes("read:preferences")
 def get_preferences() -> Response:
@@ -55,31 +56,33 @@ def get_preferences() -> Response:
     with parts.database.read() as session:
         found = domain.find(session, parts.identity_of(access_token()), datetime.now(UTC))
     fields = {**PRIVATE, "ETag": entity_tag(found.seq)}
-    if is_unmodified(fields["ETag"]):
+    if is_unmodified(fields["ETag"], found):
         return not_modified(fields["ETag"], fields)
     return json_answer(preferences_document(found), fields)
 
 
 @blueprint.put(_PATH)
 @blueprint.describes(
-    "putPreferences", "Replace the preferences.", PreferencesSchema, problems=_WRITING, doc={"requestBody": _BODY},
+    "putPreferences", "Replace the preferences.", WrittenPreferencesSchema,
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag",), problems=_WRITING, doc={"requestBody": _BODY},
 )  # fmt: skip
 @require_scopes("write:preferences")
 def put_preferences() -> Response:
     """Store them as they are sent."""
-    value = preferences_in(json_body(JSON, runtime().settings.max_json_depth))
+    value = preferences_in(json_body(JSON, body_depth()))
     return _write(operations.put_preferences(value, precondition(), device_id()))
 
 
 @blueprint.patch(_PATH)
 @blueprint.describes(
-    "patchPreferences", "Merge into the preferences (RFC 7396).", PreferencesSchema, problems=_WRITING,
+    "patchPreferences", "Merge into the preferences (RFC 7396).", WrittenPreferencesSchema,
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag",), problems=_WRITING,
     doc={"requestBody": _PATCH_BODY},
 )  # fmt: skip
 @require_scopes("write:preferences")
 def patch_preferences() -> Response:
     """Merge what is sent into them."""
-    value = preferences_in(json_body(MERGE_PATCH, runtime().settings.max_json_depth))
+    value = preferences_in(json_body(MERGE_PATCH, body_depth()))
     return _write(operations.patch_preferences(value, precondition(), device_id()))
 
 

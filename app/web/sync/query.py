@@ -13,14 +13,17 @@ from flask import request
 
 from app.web.problems import WebProblem
 
-_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
+_NUMBER = re.compile(r"0*([1-9]\d*)", re.ASCII)
+# More than any page holds, and few enough digits for int().
+_MANY = "999999999"
 
 
 def page_size() -> int | None:
-    """Return `limit`, or None where it is not said."""
+    """Return `limit`, or None where it is not said; too many are not refused, none and no number are."""
     value = request.args.get("limit")
     if value is None:
         return None
-    if not _NUMBER.fullmatch(value) or int(value) == 0:
+    number = _NUMBER.fullmatch(value)
+    if number is None:
         raise WebProblem("bad_request", detail="`limit` must be a whole number, 1 or more.")
-    return int(value)
+    return int(number[1] if len(number[1]) < len(_MANY) else _MANY)

@@ -20,7 +20,7 @@ from app.records.operation_shapes import data_in
 from app.records.operations import Operation
 from app.records.record import Record
 from app.users.identity import Identity
-from app.web.answers import PRIVATE, json_answer, json_text
+from app.web.answers import PRIVATE, json_answer, json_text, no_content
 from app.web.auth import access_token
 from app.web.conditional import entity_tag, is_unmodified, not_modified, precondition
 from app.web.json_body import json_body
@@ -30,17 +30,18 @@ from app.web.runtime import runtime
 from app.web.shown import shown
 from app.web.sync.device import device_id
 from app.web.sync.query import page_size
-from app.web.sync.schemas import RecordBodySchema, RecordPageSchema, RecordSchema
+from app.web.sync.schemas import RecordBodySchema, RecordPageSchema, RecordSchema, WrittenRecordSchema
 from app.web.writes import carry_out
 
 JSON = ("application/json",)
+CONDITIONS = ("If-Match", "If-None-Match")
 MERGE_PATCH = ("application/merge-patch+json", "application/json")
 _LIST = "/v1/collections/<collection>/records"
 _ONE = _LIST + "/<record_id>"
 _BODY = {"required": True, "content": {"application/json": {"schema": RecordBodySchema}}}
 _PATCH_BODY = {"required": True, "content": {media_type: {"schema": RecordBodySchema} for media_type in MERGE_PATCH}}
-_READING = ("account_deletion_scheduled", "account_deleted", "unavailable")
-_WRITING = ("malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "account_deleted",
+_READING = ("account_deletion_scheduled", "account_deleted", "precondition_failed", "unavailable")
+_WRITING = ("bad_request", "malformed_json", "account_deletion_scheduled", "request_timeout", "busy", "account_deleted",
             "precondition_failed", "precondition_required", "payload_too_large", "unsupported_media_type",
             "validation_failed", "unavailable")  # fmt: skip
 blueprint = Blueprint("records", __name__, description="What apps store for their user")
@@ -48,7 +49,9 @@ blueprint = Blueprint("records", __name__, description="What apps store for thei
 
 @blueprint.get(_LIST)
 @blueprint.describes(
-    "listRecords", "A collection's records, by id.", RecordPageSchema, problems=("bad_page_token", *_READING),
+    "listRecords", "A collection's records, by id.", RecordPageSchema,
+    takes=("limit", "page", *CONDITIONS), gives=("ETag", "Link"),
+    problems=("bad_request", "bad_page_token", "not_found", *_READING),
 )  # fmt: skip
 @require_scopes("read:records")
 def list_records(collection: str) -> Response:
@@ -64,7 +67,8 @@ def list_records(collection: str) -> Response:
 
 @blueprint.post(_LIST)
 @blueprint.describes(
-    "createRecord", "Store a record under an id of the server's.", RecordSchema, status=201,
+    "createRecord", "Store a record under an id of the server's.", WrittenRecordSchema, status=201,
+    takes=("Device-Id",), gives=("ETag", "Location"),
     problems=("quota_exceeded", *_WRITING), doc={"requestBody": _BODY},
 )  # fmt: skip
 @require_scopes("write:records")
@@ -75,22 +79,26 @@ def create_record(collection: str) -> Response:
 
 
 @blueprint.get(_ONE)
-@blueprint.describes("getRecord", "One record.", RecordSchema, problems=("not_found", "gone", *_READING))
+@blueprint.describes(
+    "getRecord", "One record.", RecordSchema, takes=CONDITIONS, gives=("ETag",),
+    problems=("not_found", "gone", *_READING),
+)  # fmt: skip
 @require_scopes("read:records")
 def get_record(collection: str, record_id: str) -> Response:
     """Answer with the record, or 304."""
     parts, now = runtime(), datetime.now(UTC)
-    with parts.database.read() as session:
+    with parts.database.look() as session:
         found = reading.find(session, parts.identity_of(access_token()), collection, record_id, now)
     fields = {**PRIVATE, "ETag": entity_tag(found.seq)}
-    if is_unmodified(fields["ETag"]):
+    if is_unmodified(fields["ETag"], found):
         return not_modified(fields["ETag"], fields)
     return json_answer(record_document(found), fields)
 
 
 @blueprint.put(_ONE)
 @blueprint.describes(
-    "putRecord", "Create or replace a record.", RecordSchema, problems=("quota_exceeded", *_WRITING),
+    "putRecord", "Create or replace a record.", WrittenRecordSchema, status=(200, 201),
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag", "Location"), problems=("quota_exceeded", *_WRITING),
     doc={"requestBody": _BODY},
 )  # fmt: skip
 @require_scopes("write:records")
@@ -102,7 +110,8 @@ def put_record(collection: str, record_id: str) -> Response:
 
 @blueprint.patch(_ONE)
 @blueprint.describes(
-    "patchRecord", "Merge into a record (RFC 7396).", RecordSchema,
+    "patchRecord", "Merge into a record (RFC 7396).", WrittenRecordSchema,
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag",),
     problems=("quota_exceeded", "not_found", "gone", *_WRITING), doc={"requestBody": _PATCH_BODY},
 )  # fmt: skip
 @require_scopes("write:records")
@@ -115,13 +124,19 @@ def patch_record(collection: str, record_id: str) -> Response:
 @blueprint.delete(_ONE)
 @blueprint.describes(
     "deleteRecord", "Delete a record; what is deleted already stays so.", status=204,
-    problems=("account_deletion_scheduled", "not_found", "busy", "account_deleted", "precondition_failed",
-              "precondition_required", "unavailable"),
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag",),
+    problems=("bad_request", "account_deletion_scheduled", "not_found", "busy", "account_deleted",
+              "precondition_failed", "precondition_required", "validation_failed", "unavailable"),
 )  # fmt: skip
 @require_scopes("write:records")
 def delete_record(collection: str, record_id: str) -> Response:
     """Leave a tombstone."""
     return _write(operations.delete(collection, record_id, precondition(), device_id()))
+
+
+def body_depth() -> int:
+    """How deep a body may be nested: one level more than what it carries, which a batch nests deeper still."""
+    return runtime().settings.max_json_depth + 1
 
 
 def _write(operation: Operation) -> Response:
@@ -138,7 +153,7 @@ def _answer(written: writing.Written) -> Response:
     assert isinstance(current, Record)  # noqa: S101 - for the type: these are operations on records
     fields = {**PRIVATE, "ETag": entity_tag(written.seq)}
     if written.outcome is writing.Outcome.DELETED:
-        return Response(status=204, headers=fields)
+        return no_content(fields)
     if written.outcome is writing.Outcome.CHANGED:
         return json_answer(shown(current, access_token()), fields)
     base = runtime().settings.public_url.rstrip("/")
@@ -147,7 +162,7 @@ def _answer(written: writing.Written) -> Response:
 
 
 def _json(media_types: tuple[str, ...]) -> Any:
-    return json_body(media_types, runtime().settings.max_json_depth)
+    return json_body(media_types, body_depth())
 
 
 def _link(collection: str, following: str | None, size: int | None) -> dict[str, str]:

@@ -7,54 +7,83 @@ Not     the check of what comes in: the domain owns that (app/records/operation_
 Source  docs/contracts/user-data.md §3
 """
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from app.records.names import COLLECTION_PATTERN, ID_PATTERN
+from app.web.schemas import PROFILE, free, moment, number, tag, text, version
 
-_SEQ = {"format": "int64", "description": "Number of this version: unique and increasing for each user"}
-_ETAG = {"description": "Strong entity-tag of this version", "example": '"57"'}
-_TIME = {"description": "RFC 3339, UTC, milliseconds", "format": "date-time", "example": "2026-11-21T12:00:00.000Z"}
+_COLLECTION: dict[str, Any] = {"pattern": f"^{COLLECTION_PATTERN}$", "example": "notes"}
+_ID: dict[str, Any] = {"pattern": f"^{ID_PATTERN}$", "example": "0192f0c1-7c3e-7a51-9d6f-3f2a1b0c9d8e"}
+_CURSOR_LENGTH, _PAGE_LENGTH, _TAGS_LENGTH = 4096, 256, 1024
+_EXAMPLE = {"title": "Milk"}
+
+
+def _collection(*, required: bool = True) -> Any:
+    return text(32, required=required, **_COLLECTION)
+
+
+def _id(*, required: bool = True) -> Any:
+    return text(64, required=required, **_ID)
+
+
+def _origin() -> Any:
+    return text(64, required=False, null=True, description="Device-Id of the last write", example="ios-1")
 
 
 class RecordBodySchema(Schema):
     """The body of POST, PUT and PATCH of a record."""
 
-    data = fields.Dict(required=True, metadata={"example": {"title": "Milk"}})
+    data = free(example=_EXAMPLE)
 
 
 class RecordSchema(Schema):
     """One version of a record."""
 
-    id = fields.String(required=True, validate=validate.Regexp(rf"^{ID_PATTERN}$"))
-    collection = fields.String(required=True, validate=validate.Regexp(rf"^{COLLECTION_PATTERN}$"))
-    data = fields.Dict(required=True)
-    etag = fields.String(required=True, metadata=_ETAG)
-    seq = fields.Integer(required=True, metadata=_SEQ)
-    created_seq = fields.Integer(required=True, metadata=_SEQ)
-    origin = fields.String(required=True, allow_none=True, metadata={"description": "Device-Id of the last write"})
-    updated_at = fields.String(required=True, metadata=_TIME)
+    id = _id()
+    collection = _collection()
+    data = free(example=_EXAMPLE)
+    etag = tag()
+    seq = version()
+    created_seq = version()
+    origin = text(64, null=True, description="Device-Id of the last write", example="ios-1")
+    updated_at = moment()
+
+
+class WrittenRecordSchema(Schema):
+    """The record as it is now; whoever may write and not read learns its version, and no more."""
+
+    id = _id(required=False)
+    collection = _collection(required=False)
+    data = free(required=False, example=_EXAMPLE)
+    etag = tag()
+    seq = version()
+    created_seq = version(required=False)
+    origin = _origin()
+    updated_at = moment()
 
 
 class RecordPageSchema(Schema):
     """Some records of a collection."""
 
     records = fields.List(fields.Nested(RecordSchema), required=True)
-    next = fields.String(required=True, allow_none=True, metadata={"description": "Token of the next page"})
+    next = text(_PAGE_LENGTH, null=True, description="Token of the next page; null at the end")
 
 
 class CollectionSchema(Schema):
     """What a collection holds."""
 
-    name = fields.String(required=True, validate=validate.Regexp(rf"^{COLLECTION_PATTERN}$"))
-    count = fields.Integer(required=True)
-    bytes = fields.Integer(required=True, metadata={"format": "int64"})
-    etag = fields.String(required=True, metadata=_ETAG)
-    seq = fields.Integer(required=True, metadata=_SEQ)
-    schema_url = fields.String(required=True, allow_none=True)
+    name = _collection()
+    count = number(wide=True)
+    bytes = number(wide=True)
+    etag = tag()
+    seq = version()
+    schema_url = text(2048, null=True, description="The schema of its data, where the operator has given it one")
 
 
 class CollectionsSchema(Schema):
-    """All collections that hold records, by name."""
+    """The collections that hold records, by name."""
 
     collections = fields.List(fields.Nested(CollectionSchema), required=True)
 
@@ -62,103 +91,164 @@ class CollectionsSchema(Schema):
 class ClearedSchema(Schema):
     """How many records a deletion took, and its last number."""
 
-    deleted = fields.Integer(required=True)
-    seq = fields.Integer(required=True, metadata=_SEQ)
+    deleted = number(wide=True)
+    seq = version()
 
 
 class UsageLimitsSchema(Schema):
     """The quotas."""
 
-    collections = fields.Integer(required=True)
-    records_per_collection = fields.Integer(required=True)
-    bytes = fields.Integer(required=True, metadata={"format": "int64"})
-    record_bytes = fields.Integer(required=True)
+    collections = number(wide=True)
+    records_per_collection = number(wide=True)
+    bytes = number(wide=True)
+    record_bytes = number(wide=True)
 
 
 class UsageSchema(Schema):
     """What is used of the quotas."""
 
-    collections = fields.Integer(required=True)
-    records = fields.Integer(required=True)
-    bytes = fields.Integer(required=True, metadata={"format": "int64"})
+    collections = number(wide=True)
+    records = number(wide=True)
+    bytes = number(wide=True)
     limits = fields.Nested(UsageLimitsSchema, required=True)
 
 
 class PreferencesBodySchema(Schema):
     """The body of PUT and PATCH of the preferences."""
 
-    preferences = fields.Dict(required=True, metadata={"example": {"theme": "dark"}})
+    preferences = free(example={"theme": "dark"})
 
 
 class PreferencesSchema(Schema):
     """The preferences; before the first write empty, with seq 0 and no time."""
 
-    preferences = fields.Dict(required=True)
-    etag = fields.String(required=True, metadata=_ETAG)
-    seq = fields.Integer(required=True, metadata=_SEQ)
-    updated_at = fields.String(required=True, allow_none=True, metadata=_TIME)
+    preferences = free(example={"theme": "dark"})
+    etag = tag()
+    seq = version()
+    updated_at = moment(null=True)
+
+
+class WrittenPreferencesSchema(Schema):
+    """The preferences as they are now; whoever may write and not read learns their version, and no more."""
+
+    preferences = free(required=False, example={"theme": "dark"})
+    etag = tag()
+    seq = version()
+    updated_at = moment(null=True)
 
 
 class ChangeSchema(Schema):
-    """One change. A record has collection and id; a deleted one has no data."""
+    """One change: `kind` says of what, and which members there are.
+
+    A record has its own members, and no `data` where it is deleted; preferences and profile have theirs.
+    """
+
+    class Meta:
+        """All members of a profile beside those below."""
+
+        include = PROFILE
 
     kind = fields.String(required=True, validate=validate.OneOf(["record", "profile", "preferences"]))
-    seq = fields.Integer(required=True, metadata=_SEQ)
-    etag = fields.String(required=True, metadata=_ETAG)
-    collection = fields.String()
-    id = fields.String()
-    data = fields.Dict()
+    seq = version()
+    etag = tag()
+    collection = _collection(required=False)
+    id = _id(required=False)
+    data = free(required=False)
     deleted = fields.Boolean()
-    origin = fields.String(allow_none=True)
-    updated_at = fields.String(allow_none=True, metadata=_TIME)
+    created_seq = version(required=False)
+    origin = _origin()
+    updated_at = moment(required=False, null=True)
+    preferences = free(required=False)
 
 
 class ChangesSchema(Schema):
     """Some changes, in the order of their seq."""
 
     changes = fields.List(fields.Nested(ChangeSchema), required=True)
-    cursor = fields.String(required=True)
-    has_more = fields.Boolean(required=True)
-    poll_after = fields.Integer(required=True, metadata={"description": "Seconds"})
+    cursor = text(_CURSOR_LENGTH, pattern="^[A-Za-z0-9_-]+$", description="Where to go on from: opaque")
+    has_more = fields.Boolean(required=True, metadata={"description": "Ask again at once"})
+    poll_after = number(description="Seconds to wait before asking again")
 
 
-class OperationSchema(Schema):
-    """One operation of a batch."""
+def _tags(description: str) -> Any:
+    return text(_TAGS_LENGTH, required=False, description=description)
 
-    op = fields.String(required=True, validate=validate.OneOf(["put", "patch", "delete"]))
-    kind = fields.String(validate=validate.OneOf(["record", "preferences", "profile"]))
-    collection = fields.String(validate=validate.Regexp(rf"^{COLLECTION_PATTERN}$"))
-    id = fields.String(validate=validate.Regexp(rf"^{ID_PATTERN}$"))
-    data = fields.Dict()
-    if_match = fields.String(metadata=_ETAG)
-    if_none_match = fields.String()
+
+class _OperationSchema(Schema):
+    """What every operation of a batch may say."""
+
+    if_match = _tags("As the field If-Match")
+    if_none_match = _tags("As the field If-None-Match")
+
+
+class WriteRecordSchema(_OperationSchema):
+    """Put a record, or merge into one."""
+
+    op = fields.String(required=True, validate=validate.OneOf(["put", "patch"]))
+    kind = fields.String(validate=validate.OneOf(["record"]))
+    collection = _collection()
+    id = _id()
+    data = free(example=_EXAMPLE)
+
+
+class DeleteRecordSchema(_OperationSchema):
+    """Delete a record."""
+
+    op = fields.String(required=True, validate=validate.OneOf(["delete"]))
+    kind = fields.String(validate=validate.OneOf(["record"]))
+    collection = _collection()
+    id = _id()
+
+
+class WritePreferencesSchema(_OperationSchema):
+    """Put the preferences, or merge into them."""
+
+    op = fields.String(required=True, validate=validate.OneOf(["put", "patch"]))
+    kind = fields.String(required=True, validate=validate.OneOf(["preferences"]))
+    data = free(example={"theme": "dark"})
+
+
+class PatchProfileSchema(_OperationSchema):
+    """Change the profile."""
+
+    op = fields.String(required=True, validate=validate.OneOf(["patch"]))
+    kind = fields.String(required=True, validate=validate.OneOf(["profile"]))
+    data = free(example={"nickname": "countess"})
+
+
+OPERATIONS = (WriteRecordSchema, DeleteRecordSchema, WritePreferencesSchema, PatchProfileSchema)
 
 
 class BatchBodySchema(Schema):
-    """Operations, carried out in their order."""
+    """Operations, carried out in their order. What an operation is: see document.py, which puts `oneOf` here."""
 
-    atomic = fields.Boolean()
-    operations = fields.List(fields.Nested(OperationSchema), required=True)
+    atomic = fields.Boolean(metadata={"description": "All of them or none", "default": False})
+    operations = fields.List(fields.Dict(), required=True)
 
 
 class ResultProblemSchema(Schema):
     """Why an operation was refused."""
 
-    code = fields.String(required=True)
+    code = text(64)
     retryable = fields.Boolean(required=True)
-    action = fields.String(required=True)
-    title = fields.String(required=True)
-    detail = fields.String(required=True)
+    action = text(64)
+    title = text(255)
+    detail = text(4096)
+    errors = fields.List(fields.Nested("ErrorItemSchema"), metadata={"maxItems": 50})
+    scope = text(1024, required=False)
+    seq = version(required=False)
+    quota = fields.String(validate=validate.OneOf(["records", "collections", "bytes"]))
+    limit = number(required=False, wide=True)
 
 
 class ResultSchema(Schema):
     """What became of one operation."""
 
-    status = fields.Integer(required=True)
-    etag = fields.String(metadata=_ETAG)
-    seq = fields.Integer(metadata=_SEQ)
+    status = number(minimum=200)
+    etag = text(24, required=False)
+    seq = version(required=False)
     problem = fields.Nested(ResultProblemSchema)
-    current = fields.Dict()
+    current = free(required=False, description="What is stored now, where a precondition failed")
 
 
 class BatchAnswerSchema(Schema):
