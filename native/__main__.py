@@ -3,7 +3,7 @@
 Takes   flags and environment variables (`NATIVE_…`)
 Gives   answers on stdout, all else on stderr; the exit codes of errors.py
 Not     the work behind the commands: login.py, session.py, api.py
-Source  docs/contracts/tenant-and-native.md, clauses N1 to N5
+Source  docs/contracts/tenant-and-native.md, clauses N1 to N6
 """
 
 import os
@@ -12,17 +12,20 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
 from native import show
 from native.api import Api
 from native.errors import LoginNeeded, Unavailable
+from native.folder import Folder
 from native.login import login as log_in
 from native.options import CONNECTION, LOGIN, RAW, with_settings
 from native.session import Session
 from native.settings import Settings
 from native.store import Tokens
+from native.sync import in_step
 
 
 @click.group(
@@ -109,6 +112,21 @@ def logout(settings: Settings) -> None:
         show.say(f"Logged out on this machine; the issuer has not heard of it. {error.message}")
         return
     show.say("Logged out." if revoked else "Logged out on this machine; the issuer revokes nothing.")
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@with_settings(CONNECTION)
+def sync(settings: Settings, directory: Path) -> None:
+    """Keep a folder of JSON files, DIR/<collection>/<id>.json, in step with your records."""
+    session = Session(settings)
+    owner = f"{session.tokens().subject} {settings.issuer} {settings.api.rstrip('/')}"
+    with show.progress() as progress:
+        tally = in_step(Api(session, say=show.say), Folder(directory), owner, say=show.say, progress=progress)
+    show.say(
+        f"In step: {tally.sent} sent, {tally.received} received, {tally.removed} removed, "
+        f"{tally.conflicts} kept beside each other, {tally.left_alone} left alone."
+    )
 
 
 def _log_in(settings: Settings, *, no_browser: bool) -> Tokens:

@@ -9,7 +9,7 @@ Source  N4, N5; RFC 6750 §3.1; RFC 9470 §4
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -48,14 +48,16 @@ class Api:
         self._say = say
         self._clock = clock
 
-    def call(self, method: str, path: str, *, body: bytes | None = None) -> requests.Response:
+    def call(
+        self, method: str, path: str, *, body: bytes | None = None, fields: Mapping[str, str] | None = None
+    ) -> requests.Response:
         """The answer, after whatever the API asked for on the way: each action once, waiting a few times."""
         method = method.upper()
         token = self._session.access_token()
         done: set[str] = set()
         waits = 0
         while True:
-            response = self._send(method, path, body, token)
+            response = self._send(method, path, body, token, fields or {})
             if response.status_code < _REFUSED:
                 return response
             problem = problems.read(response, method, now=self._clock())
@@ -74,10 +76,12 @@ class Api:
                 self._refuse(problem)
             done.add(action)
 
-    def _send(self, method: str, path: str, body: bytes | None, token: str) -> requests.Response:
+    def _send(
+        self, method: str, path: str, body: bytes | None, token: str, fields: Mapping[str, str]
+    ) -> requests.Response:
         # NOTE: always below the API's own address, whatever the path looks like: the token goes nowhere else.
         url = f"{self._settings.api.rstrip('/')}/{path.lstrip('/')}"
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+        headers = {**fields, **({"Content-Type": "application/json"} if body is not None else {})}
         with open_session(url, self._settings.http_timeout_seconds, access_token=token) as http:
             return reach(url, lambda: http.request(method, url, data=body, headers=headers, allow_redirects=False))
 
@@ -128,4 +132,4 @@ class Api:
             case "ask_operator":
                 return ApiRefused(str(problem), "Ask the operator of the API for this permission.")
             case _:
-                return ApiRefused(str(problem))
+                return ApiRefused(str(problem), code=problem.code)

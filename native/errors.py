@@ -20,9 +20,13 @@ class NativeError(Exception):
 
 
 class ApiRefused(NativeError):
-    """The API refused the call, and nothing this program can do by itself would change that."""
+    """The API refused the call, and nothing this program can do by itself would change that; `code` says why."""
 
     exit_code = 1
+
+    def __init__(self, message: str, hint: str = "", *, code: str = "") -> None:
+        super().__init__(message, hint)
+        self.code = code
 
 
 class SettingsError(NativeError):

@@ -8,11 +8,13 @@ Source  https://no-color.org; RFC 6819 §4.1 (what others wrote may not drive th
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.json import JSON
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -73,6 +75,18 @@ def body(content: bytes, *, raw: bool) -> None:
         console.print(JSON(text))
     except ValueError:
         console.print(Text("\n".join(map(printable, text.splitlines()))), soft_wrap=True)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], None]]:
+    """A bar on stderr while a long work goes on, of which nobody knows the end; nothing where no terminal is."""
+    console = _console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("", total=None)
+        yield lambda what, count: bar.update(task, description=f"{count} {what}")
 
 
 def _cell(value: Any) -> Text:
