@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 ISSUER = "https://tenant.example/"
 AUDIENCE = "https://api.example/"
 KEY_ID = "bench-1"
+PROFILE_SCOPES = "read:profile read:email write:profile"
+SYNC_SCOPES = f"{PROFILE_SCOPES} read:preferences read:records write:records"
 _FILE = "tokens.json"
 _LIFETIME_SECONDS = 7 * 86_400
 # Tokens that are kept from the last time must outlive the run.
@@ -47,42 +49,48 @@ class Credentials:
         return found
 
 
-def credentials(directory: Path, count: int) -> Credentials:
+def credentials(directory: Path, count: int, scopes: str = PROFILE_SCOPES, name: str = _FILE) -> Credentials:
     """Take the tokens of the last time where they still serve, else sign new ones."""
-    path = directory / _FILE
+    path = directory / name
     if path.exists():
         kept = json.loads(path.read_bytes())
         if len(kept["tokens"]) >= count and kept["expires_at"] > time.time() + _MARGIN_SECONDS:
             return Credentials(kept["key_set"], tuple(kept["tokens"][:count]), kept["issued_at"], kept["expires_at"])
-    signed = sign(count)
+    signed = sign(count, scopes)
     directory.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(signed)))
     return signed
 
 
-def sign(count: int) -> Credentials:
+def sign(count: int, scopes: str = PROFILE_SCOPES, issuer: str = ISSUER) -> Credentials:
     """Sign tokens as Auth0 issues them for an API with RBAC, each with a `jti` and a user of its own."""
     private_key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
     now = int(time.time())
     expires_at = now + _LIFETIME_SECONDS
     tokens = tuple(
-        jwt.encode(_claims(index, now, expires_at), private_key, "RS256", {"kid": KEY_ID}) for index in range(count)
+        jwt.encode(_claims(index, now, expires_at, scopes) | {"iss": issuer}, private_key, "RS256", {"kid": KEY_ID})
+        for index in range(count)
     )
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(private_key.public_key(), as_dict=True)
     public = {"kty": jwk["kty"], "n": jwk["n"], "e": jwk["e"], "kid": KEY_ID, "use": "sig", "alg": "RS256"}
     return Credentials({"keys": [public]}, tokens, now, expires_at)
 
 
-def _claims(index: int, now: int, expires_at: int) -> dict[str, Any]:
+def subject(index: int) -> str:
+    """The user of a token."""
+    return f"auth0|{index:024x}"
+
+
+def _claims(index: int, now: int, expires_at: int, scopes: str) -> dict[str, Any]:
     return {
         "iss": ISSUER,
-        "sub": f"auth0|{index:024x}",
+        "sub": subject(index),
         "aud": [AUDIENCE, f"{ISSUER}userinfo"],
         "iat": now,
         "exp": expires_at,
-        "scope": "openid profile email offline_access read:profile read:email write:profile",
+        "scope": f"openid profile email offline_access {scopes}",
         "azp": "nativeAppClientId0123456789abcdef",
-        "permissions": ["read:profile", "read:email", "write:profile"],
+        "permissions": scopes.split(),
         "jti": secrets.token_urlsafe(16),
     }
 

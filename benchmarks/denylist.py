@@ -45,7 +45,7 @@ class _Fixed:
     """A store that was read once."""
 
     def __init__(self, entries: int) -> None:
-        self._snapshot = Snapshot(1, denylist_of(_entries(entries)))
+        self._snapshot = Snapshot(1, denylist_of(made_up(entries)))
 
     def newer_than(self, version: int | None, *, now: float) -> Snapshot | None:  # noqa: ARG002 - nothing ends here
         return None if version == 1 else self._snapshot
@@ -93,7 +93,7 @@ def _check(credentials: Credentials, tokens: tuple[str, ...], watch: DenylistWat
     return check
 
 
-def _entries(count: int) -> list[Revocation]:
+def made_up(count: int) -> list[Revocation]:
     """Make up entries, of which none is about the tokens that are measured."""
     others: tuple[Kind, ...] = tuple(kind for kind in KINDS if kind != "user")
     kinds: Iterator[Kind] = cycle([kind for other in others for kind in (_USER, other)])

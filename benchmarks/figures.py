@@ -8,6 +8,7 @@ Not     the measuring
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, nan
 from statistics import median
 
 BARE, BARE_AGAIN = "bare", "bare again"
@@ -20,6 +21,8 @@ class Sample:
     cpu_microseconds: float
     """Processor time of the worker for each request, user and system together."""
     requests_per_second: float
+    latencies: tuple[float, ...] = ()
+    """Seconds of each request."""
 
 
 Round = Mapping[str, Sample]
@@ -35,6 +38,9 @@ class Summary:
     """Median of the rounds' ratios to the bare route of the same round."""
     lowest_ratio: float
     highest_ratio: float
+    median_milliseconds: float
+    tail_milliseconds: float
+    """What 99 of 100 requests stay under, all rounds together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,28 @@ def summarise(rounds: Sequence[Round], variant: str) -> Summary:
         raise ValueError("there is no round")
     samples = [one[variant] for one in rounds]
     ratios = [one[variant].cpu_microseconds / baseline(one) for one in rounds]
+    latencies = [seconds * 1000 for sample in samples for seconds in sample.latencies]
     return Summary(
         cpu_microseconds=median(sample.cpu_microseconds for sample in samples),
         requests_per_second=median(sample.requests_per_second for sample in samples),
         ratio=median(ratios),
         lowest_ratio=min(ratios),
         highest_ratio=max(ratios),
+        median_milliseconds=percentile(latencies, 50),
+        tail_milliseconds=percentile(latencies, 99),
     )
+
+
+def beside(rounds: Sequence[Round], variant: str, reference: str) -> float:
+    """The median, over the rounds, of the processor time of one variant in that of another."""
+    return median(one[variant].cpu_microseconds / one[reference].cpu_microseconds for one in rounds)
+
+
+def percentile(values: Sequence[float], share: int) -> float:
+    """The value that `share` of a hundred do not exceed; not a number where there is none."""
+    if not values:
+        return nan
+    return sorted(values)[max(0, ceil(len(values) * share / 100) - 1)]
 
 
 def baseline(one: Round) -> float:

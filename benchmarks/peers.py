@@ -3,12 +3,13 @@
 Takes   the address of the tenant's keys, for the quickstart
 Gives   Flask applications that gunicorn can serve
 Raises  nothing of its own
-Not     an example to follow: docs/libraries.md says what PyJWKClient lacks; nothing here logs, and problems are plain
+Not     other libraries (validators.py); an example to follow: docs/libraries.md says what PyJWKClient lacks, nothing
+        here logs, and problems are plain
 Source  PyJWT's documentation of PyJWKClient; the Flask quickstarts of the tenants
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -16,12 +17,15 @@ import jwt
 from flask import Flask, Response, g, jsonify, request
 
 from benchmarks.credentials import AUDIENCE, ISSUER
+from config.drain import Drain
 
 _FORGED_STATUS = 401
 
 
 class _Nothing:
     """What gunicorn's configuration starts and stops in each worker; these have nothing to start."""
+
+    drain = Drain(0)
 
     def start(self) -> None:
         """Do nothing."""
@@ -32,11 +36,11 @@ class _Nothing:
 
 def bare(subject: str, issued_at: int, expires_at: int) -> Flask:
     """A route that returns the JSON of /v1/whoami for one user, and asks for nothing."""
-    app = _application()
+    app = application()
 
     @app.get("/v1/whoami")
     def whoami() -> dict[str, Any]:
-        return _document(
+        return document(
             {
                 "iss": ISSUER,
                 "sub": subject,
@@ -54,7 +58,7 @@ def bare(subject: str, issued_at: int, expires_at: int) -> Flask:
 
 def quickstart(keys_url: str) -> Flask:
     """The same route behind the decorator of the quickstarts: PyJWKClient finds the key, jwt.decode does the rest."""
-    app = _application()
+    app = application()
     keys = jwt.PyJWKClient(keys_url)
 
     def requires_auth(view: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
@@ -62,12 +66,12 @@ def quickstart(keys_url: str) -> Flask:
         def decorated() -> Any:
             scheme, _, token = request.headers.get("Authorization", "").partition(" ")
             if scheme.lower() != "bearer":
-                return _refusal("a bearer token is required")
+                return refusal("a bearer token is required")
             try:
                 key = keys.get_signing_key_from_jwt(token)
                 g.claims = jwt.decode(token, key, algorithms=["RS256"], audience=AUDIENCE, issuer=ISSUER)
             except jwt.PyJWTError as fault:
-                return _refusal(str(fault))
+                return refusal(str(fault))
             return view()
 
         return decorated
@@ -75,22 +79,25 @@ def quickstart(keys_url: str) -> Flask:
     @app.get("/v1/whoami")
     @requires_auth
     def whoami() -> dict[str, Any]:
-        return _document(g.claims)
+        return document(g.claims)
 
     return app
 
 
-def _application() -> Flask:
+def application() -> Flask:
+    """An application with what gunicorn's configuration expects of ours."""
     app = Flask("peer", static_folder=None)
     app.extensions["postern"] = _Nothing()
     return app
 
 
-def _refusal(text: str) -> tuple[Response, int]:
+def refusal(text: str) -> tuple[Response, int]:
+    """A plain 401."""
     return jsonify(error=text), _FORGED_STATUS
 
 
-def _document(claims: dict[str, Any]) -> dict[str, Any]:
+def document(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """What /v1/whoami says of these claims."""
     now = time.time()
     return {
         "sub": claims["sub"],

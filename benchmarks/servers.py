@@ -1,6 +1,6 @@
-"""One gunicorn with one worker for each variant, all with the API's own configuration, watched from outside.
+"""One server with one worker for each variant, all with the API's own configuration, watched from outside.
 
-Takes   a WSGI entry, settings
+Takes   a WSGI entry, settings, the environment whose programs are used
 Gives   Server: its port, its worker's processor time and memory
 Raises  ServerFailed if it does not answer in time
 Not     the load (load.py)
@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,10 @@ ROOT = Path(__file__).parent.parent
 _START_SECONDS = 30
 _STOP_SECONDS = 15
 _MEGABYTE = 1_000_000
+# The limits cost what they cost in service, and refuse nobody.
+_COUNTED_NOT_REFUSED = dict.fromkeys(
+    (f"RATE_LIMIT_{what}_PER_MINUTE" for what in ("REQUESTS", "WRITES", "FAILURES")), "1000000000"
+)
 
 
 class ServerFailed(Exception):  # noqa: N818 - what happened to the server
@@ -40,7 +44,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running gunicorn."""
+    """A running server."""
 
     port: int
     worker: psutil.Process
@@ -62,24 +66,56 @@ class Server:
 
 
 @contextmanager
-def serving(entry: str, settings: Mapping[str, str]) -> Iterator[Server]:
-    """Start one; its log is written, and thrown away by the kernel, so that no disk is measured."""
-    port = _free_port()
-    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", entry]
+def serving(
+    entry: str, settings: Mapping[str, str], programs: Path | None = None, log: Path | None = None
+) -> Iterator[Server]:
+    """Start gunicorn; without a file for it, its log is written and thrown away by the kernel."""
+    python = sys.executable if programs is None else str(programs / "python")
+    command = [python, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", entry]
+    environment = {"JWKS_SNAPSHOT_DIR": "", **_COUNTED_NOT_REFUSED, **settings}
+    with running(command, free_port(), environment, log) as server:
+        yield server
+
+
+@contextmanager
+def granian(entry: str, settings: Mapping[str, str], programs: Path, log: Path) -> Iterator[Server]:
+    """Start Granian with as many workers and threads as gunicorn has."""
+    port = free_port()
+    options = ["--interface", "wsgi", "--workers", "1", "--blocking-threads", "8", "--port", str(port)]
+    command = [str(programs / "python"), "-m", "granian", *options, entry]
+    with running(command, port, {"JWKS_SNAPSHOT_DIR": "", **_COUNTED_NOT_REFUSED, **settings}, log) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, settings: Mapping[str, str], log: Path | None = None, cwd: Path = ROOT
+) -> Iterator[Server]:
+    """Start any server with one worker, which listens on `port`; one without a master is its own worker."""
     # Nothing of the caller's own settings: a figure must not depend on a forgotten variable.
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "PORT": str(port), "JWKS_SNAPSHOT_DIR": "", **settings}
-    with subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as master:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "PORT": str(port), **settings}
+    with (
+        Path(os.devnull if log is None else log).open("wb") as output,
+        subprocess.Popen(  # noqa: S603 - fixed arguments, no shell
+            command, cwd=cwd, env=environment, stdout=output, stderr=output
+        ) as master,
+    ):
         try:
-            _wait(master, port, f"{entry} with {shlex.join(f'{name}={value}' for name, value in settings.items())}")
-            yield Server(port, psutil.Process(master.pid).children()[0])
+            _wait(
+                master, port, f"{command[-1]} with {shlex.join(f'{name}={value}' for name, value in settings.items())}"
+            )
+            yield Server(port, _worker(psutil.Process(master.pid)))
         finally:
             master.terminate()
             try:
                 master.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 master.kill()
+
+
+def _worker(master: psutil.Process) -> psutil.Process:
+    """Return who answers: some masters have another child, which keeps their shared memory and is small."""
+    return max(master.children() or [master], key=lambda process: process.memory_info().rss)
 
 
 def _wait(master: "subprocess.Popen[bytes]", port: int, what: str) -> None:
@@ -100,7 +136,8 @@ def _wait(master: "subprocess.Popen[bytes]", port: int, what: str) -> None:
     raise ServerFailed(f"{what} did not answer within {_START_SECONDS} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

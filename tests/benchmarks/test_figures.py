@@ -1,8 +1,10 @@
 """The arithmetic of `make bench`: medians of ratios, each inside its own round."""
 
+import math
+
 import pytest
 
-from benchmarks.figures import BARE, BARE_AGAIN, Sample, Target, median_ratio, noise, summarise
+from benchmarks.figures import BARE, BARE_AGAIN, Sample, Target, beside, median_ratio, noise, percentile, summarise
 
 
 def a_round(bare: float, again: float, other: float) -> dict[str, Sample]:
@@ -29,6 +31,29 @@ def test_summarise_when_there_is_nothing_to_compare_refuses() -> None:
         summarise([], "other")
     with pytest.raises(ValueError, match="more requests"):
         summarise([a_round(0, 0, 1)], "other")
+
+
+def test_summarise_when_requests_were_timed_then_all_rounds_count_together() -> None:
+    rounds = [
+        {**a_round(1, 1, 1), "other": Sample(1, 1, (0.001,) * 50)},
+        {**a_round(1, 1, 1), "other": Sample(1, 1, (0.002,) * 49 + (0.5,))},
+    ]
+
+    summary = summarise(rounds, "other")
+
+    assert (summary.median_milliseconds, summary.tail_milliseconds) == (pytest.approx(1), pytest.approx(2))
+
+
+def test_percentile_when_there_are_few_values_takes_one_of_them() -> None:
+    assert percentile([3, 1, 2], 50) == 2
+    assert percentile([3, 1, 2], 99) == 3
+    assert math.isnan(percentile([], 99))
+
+
+def test_beside_when_the_machine_slows_down_compares_inside_each_round() -> None:
+    rounds = [a_round(100, 100, 150), a_round(1000, 1000, 1500), a_round(100, 100, 400)]
+
+    assert beside(rounds, "other", BARE) == pytest.approx(1.5)
 
 
 def test_median_ratio_when_values_are_paired_takes_each_pair() -> None:
