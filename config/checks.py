@@ -19,6 +19,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
 MAX_SKEW_SECONDS = 120
 MIN_KEY_CHARACTERS = 32
 MIN_LOGIN_AGE_SECONDS = 60
+# A merge follows a patch no deeper (app/users/merge_patch.py): what PUT takes, PATCH must be able to change.
+MAX_JSON_DEPTH = 64
 Problems = Iterator[tuple[str, str]]
 
 
@@ -131,8 +133,12 @@ def store_problems(shared_store_url: str | None) -> Problems:
         yield "SHARED_STORE_URL", "must be a URL such as valkey://host:6379/0 (valkeys:// or rediss:// for TLS)"
 
 
-def limit_problems(page_size_default: int, page_size_max: int, record_bytes: int, answer_bytes: int) -> Problems:
-    """Yield limits that contradict each other."""
+def limit_problems(
+    page_size_default: int, page_size_max: int, record_bytes: int, answer_bytes: int, json_depth: int
+) -> Problems:
+    """Yield limits that contradict each other, or that could not be kept."""
+    if json_depth > MAX_JSON_DEPTH:
+        yield "MAX_JSON_DEPTH", f"must be at most {MAX_JSON_DEPTH}: no patch is merged deeper"
     if page_size_default > page_size_max:
         yield "PAGE_SIZE_DEFAULT", "must not be larger than PAGE_SIZE_MAX"
     if answer_bytes < 2 * record_bytes:

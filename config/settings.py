@@ -135,7 +135,13 @@ class Settings:
             log_problems(self.log_format, self.log_level, self.log_hash_key),
             database_problems(self.database_url, self.host, allow_sqlite=self.allow_sqlite),
             store_problems(self.shared_store_url),
-            limit_problems(self.page_size_default, self.page_size_max, self.max_record_bytes, self.max_answer_bytes),
+            limit_problems(
+                self.page_size_default,
+                self.page_size_max,
+                self.max_record_bytes,
+                self.max_answer_bytes,
+                self.max_json_depth,
+            ),
             proxy_problems(self.trusted_proxies),
             self._range_problems(),
         ):

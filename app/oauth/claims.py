@@ -13,15 +13,14 @@ The steps of `check` are public because `flask explain-token` asks them one by o
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
-from sys import intern
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from app.oauth.access_token import AccessToken, Kind
 from app.oauth.errors import InvalidToken
 from app.oauth.reasons import Reason
+from app.oauth.repeated import set_of, shared, words_of
 
 # `none` and HS* are not here and so can never be configured (T7).
 SUPPORTED_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
@@ -39,9 +38,6 @@ _ACCESS_WORDS: Final = frozenset(
 _ID_WORDS: Final = frozenset({"id", "id_token"})
 _PROFILE_CLAIMS: Final = frozenset({"client_id", "iat", "jti"})
 # A SHA-256 in base64url (RFC 7638 §3, RFC 9449 §6.1).
-# What all tokens of an app say alike.
-_REPEATED: Final = frozenset({"iss", "azp", "client_id", "aud", "scope", "scp", "permissions"})
-_SETS_REMEMBERED: Final = 256
 _JKT: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 
@@ -100,7 +96,7 @@ def check(  # noqa: PLR0913 - what the header says stands beside the claims, eac
     expires_at, issued_at = times_of(claims, policy, now)
     subject = required_text(claims, "sub")
     scopes = scopes_of(claims, policy)
-    permissions = _set_of(strings_of(claims.get("permissions", [])))
+    permissions = set_of(strings_of(claims.get("permissions", [])))
     client_id = client_id_of(claims)
     jti = text_of(claims, "jti")
     if policy.profile == "rfc9068":
@@ -125,7 +121,7 @@ def check(  # noqa: PLR0913 - what the header says stands beside the claims, eac
         bound_to=thumbprint_of(claims["cnf"]) if "cnf" in claims else None,
         token_id=jti or f"sha256:{sha256(signing_input).hexdigest()}",
         key_id=kid,
-        claims=MappingProxyType(_shared(claims)),
+        claims=MappingProxyType(shared(claims)),
     )
 
 
@@ -204,10 +200,10 @@ def scopes_of(claims: Mapping[str, Any], policy: TokenPolicy) -> frozenset[str]:
     """Return the scopes, none if the claim is absent (T16)."""
     value = claims.get(policy.scope_claim, "")
     if type(value) is str:
-        return _words_of(value)
+        return words_of(value)
     if policy.scope_claim == "scope":
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
-    return _set_of(strings_of(value))
+    return set_of(strings_of(value))
 
 
 def client_id_of(claims: Mapping[str, Any]) -> str | None:
@@ -281,29 +277,3 @@ def strings_of(value: Any) -> tuple[str, ...]:
     if type(value) is not list or not all(type(entry) is str for entry in value):
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
     return tuple(value)
-
-
-# NOTE: a tenant's tokens say the same of their app, audience and scopes; a worker that remembers 10 000 of them holds
-# one copy of each (half of what they took). Only of tokens whose signature was good: nobody else can fill these.
-@lru_cache(_SETS_REMEMBERED)
-def _words_of(text: str) -> frozenset[str]:
-    # Only the space separates: str.split() would also cut at a tab or a no-break space.
-    return frozenset(intern(word) for word in text.split(" ") if word)
-
-
-@lru_cache(_SETS_REMEMBERED)
-def _set_of(entries: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(map(intern, entries))
-
-
-def _shared(claims: Mapping[str, Any]) -> dict[str, Any]:
-    """Copy the claims, with one object for equal strings where tokens repeat each other."""
-    return {name: _same(value) if name in _REPEATED else value for name, value in claims.items()}
-
-
-def _same(value: Any) -> Any:
-    if type(value) is str:
-        return intern(value)
-    if type(value) is list:
-        return [intern(entry) if type(entry) is str else entry for entry in value]
-    return value

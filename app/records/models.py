@@ -19,6 +19,7 @@ MAX_ID_LENGTH = 64
 MAX_ORIGIN_LENGTH = 64
 # In the words of the statements: SQLite has no booleans, and takes a partial index for its very own condition only.
 _IS_DELETED, _IS_DELETED_IN_SQLITE = text("deleted"), text("deleted = 1")
+_IS_LIVING, _IS_LIVING_IN_SQLITE = text("NOT deleted"), text("deleted = 0")
 
 
 def _name(length: int) -> String:
@@ -35,6 +36,14 @@ class RecordRow(Base):
         UniqueConstraint("user_key", "seq"),
         # For the purge of tombstones alone, and of tombstones alone: it costs living records nothing.
         Index(None, "user_key", "updated_at", postgresql_where=_IS_DELETED, sqlite_where=_IS_DELETED_IN_SQLITE),
+        # For a first sync, which has no use for tombstones: no quota bounds them, and each page would walk them.
+        Index(
+            "ix_records_user_key_seq_living",
+            "user_key",
+            "seq",
+            postgresql_where=_IS_LIVING,
+            sqlite_where=_IS_LIVING_IN_SQLITE,
+        ),
     )
 
     user_key: Mapped[str] = mapped_column(CHAR(36), primary_key=True)

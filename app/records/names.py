@@ -19,6 +19,8 @@ ID_PATTERN = "[A-Za-z0-9_-]{1,64}"
 _COLLECTION = re.compile(COLLECTION_PATTERN)
 _ID = re.compile(ID_PATTERN)
 _RANDOM_BITS = 80
+# So many of the longest names fit into a cursor, beside its largest numbers.
+MAX_FILTERED = 90
 
 
 def is_collection(name: str) -> bool:
@@ -47,9 +49,10 @@ def refuse_names(collection: str, record_id: str) -> None:
 
 
 def collections_in(text: str, max_collections: int) -> frozenset[str]:
-    """Read a filter: names with commas between them."""
-    found = frozenset(name.strip() for name in text.split(",", max_collections + 1))
-    if len(found) > max_collections or not all(is_collection(name) for name in found):
+    """Read a filter: names with commas between them; no more than a cursor can carry, whatever the quota is."""
+    most = min(max_collections, MAX_FILTERED)
+    found = frozenset(name.strip() for name in text.split(",", most + 1))
+    if len(found) > most or not all(is_collection(name) for name in found):
         raise BadFilter
     return found
 

@@ -1,6 +1,6 @@
 """Read what a body wishes: {"data": …}, {"preferences": …}, and the operations of a batch.
 
-Takes   JSON values as they were parsed;  a reader of entity-tags, which the web has
+Takes   JSON values as they were parsed;  a reader of entity-tags, which the web has: ValueError where there are none
 Gives   the value in the body; Batch, frozen
 Raises  ValidationFailed: the shape alone, every fault by its pointer;  PayloadTooLarge: too many operations
 Not     the bytes (app/web/json_body.py), whether the values may be stored (terms.py)
@@ -17,7 +17,7 @@ from app.records.errors import Fault, PayloadTooLarge, ValidationFailed
 from app.records.names import COLLECTION_PATTERN, ID_PATTERN
 from app.records.operations import Kind, Operation, Verb
 from app.records.preconditions import Precondition, Versions
-from app.users.validation import faults_of
+from app.users.validation import TOO_MANY_MEMBERS, faults_of, has_too_many_members
 
 _MAX_FAULTS = 50
 _MAX_TAGS_LENGTH = 1024
@@ -111,30 +111,44 @@ def batch_in(
     outer = _loaded(_BATCH, document)
     if len(outer["operations"]) > max_operations:
         raise PayloadTooLarge(max_operations, "operations")
-    loaded: list[dict[str, Any]] = []
+    loaded: list[Operation] = []
     faults: list[Fault] = []
     for number, item in enumerate(outer["operations"]):
         try:
-            loaded.append(_OPERATION.load(item))
+            loaded.append(_operation(_load(_OPERATION, item), read_tags, origin))
         except ValidationError as error:
             faults.extend(faults_of(error.messages, ("operations", number)))
+        if len(faults) >= _MAX_FAULTS:
+            break
     if faults:
         raise ValidationFailed(faults[:_MAX_FAULTS])
-    return Batch(tuple(_operation(item, read_tags, origin) for item in loaded), outer["atomic"])
+    return Batch(tuple(loaded), outer["atomic"])
 
 
 def _loaded(schema: Schema, document: Any) -> dict[str, Any]:
     try:
-        loaded: dict[str, Any] = schema.load(document)
+        return _load(schema, document)
     except ValidationError as error:
         raise ValidationFailed(list(faults_of(error.messages))[:_MAX_FAULTS]) from None
+
+
+def _load(schema: Schema, document: Any) -> dict[str, Any]:
+    if has_too_many_members(document):
+        raise ValidationError(TOO_MANY_MEMBERS)
+    loaded: dict[str, Any] = schema.load(document)
     return loaded
 
 
 def _operation(item: Mapping[str, Any], read_tags: Callable[[str], Versions], origin: str | None) -> Operation:
-    def versions(name: str) -> Versions | None:
-        return read_tags(item[name]) if name in item else None
-
-    precondition = Precondition(versions("if_match"), versions("if_none_match"))
+    found: dict[str, Versions] = {}
+    faults: dict[str, list[str]] = {}
+    for name in ("if_match", "if_none_match"):
+        try:
+            found |= {name: read_tags(item[name])} if name in item else {}
+        except ValueError as fault:
+            faults[name] = [str(fault)]
+    if faults:
+        raise ValidationError(faults)
+    precondition = Precondition(**found)
     names = item.get("collection", ""), item.get("id", "")
     return Operation(Verb(item["op"]), Kind(item["kind"]), *names, item.get("data"), precondition, origin)

@@ -18,7 +18,7 @@ from app.records.errors import PreconditionFailed, ValidationFailed
 from app.records.models import PreferencesRow
 from app.records.operations import Operation, Verb
 from app.records.record import NO_PREFERENCES, Preferences
-from app.records.terms import Terms
+from app.records.terms import Terms, refuse_shape
 from app.users import account as accounts
 from app.users.identity import Identity
 from app.users.merge_patch import MergeTooDeep, merge
@@ -40,6 +40,8 @@ def stored(session: Session, user_key: str) -> Preferences:
 def write(session: Session, identity: Identity, operation: Operation, terms: Terms, now: datetime) -> Preferences:
     """Replace or merge them under the user's lock; a patch that changes nothing takes no seq."""
     text = terms.preferences_text(operation.data) if operation.verb is Verb.PUT else None
+    if text is None:
+        refuse_shape(operation.data, "preferences", terms.limits.json_depth)
     account = lock(session, identity, now, 1)
     before = stored(session, identity.user_key)
     if text is None:
@@ -67,4 +69,4 @@ def _merged(before: Preferences, operation: Operation, terms: Terms) -> str:
         merged = merge(orjson.loads(before.data), operation.data)
     except MergeTooDeep:
         raise ValidationFailed([{"pointer": "/preferences", "detail": "Must not be nested so deep."}]) from None
-    return terms.preferences_text(merged)
+    return terms.merged_preferences_text(merged)

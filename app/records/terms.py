@@ -9,6 +9,7 @@ Source  docs/contracts/user-data.md §5, §6, U4; RFC 7493 §2
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ from app.users.validation import faults_of, pointer_to
 
 _MAX_FAULTS = 50
 _NUL, _NUL_WRITTEN = "\0", b"\\u0000"
+# Not the text of a backslash and `u0000`, whose backslash is written twice.
+_NUL_ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +83,57 @@ class Terms:
 
     def record_text(self, collection: str, data: Any) -> str:
         """Check a record's whole data, and write them as they are stored."""
-        text = _text(data, "data", self.limits.record_bytes, self.limits.json_depth)
+        text = _text(data, "data", self.limits.record_bytes)
+        refuse_shape(data, "data", self.limits.json_depth)
+        self._refuse_misfit(collection, data)
+        return text
+
+    def merged_record_text(self, collection: str, merged: Any) -> str:
+        """The same for what a patch leads to, where both of its parts have a shape that was judged already.
+
+        NOTE: judged again, a large document would be walked under the user's lock for each small patch of it. A merge
+        makes nothing deeper: every part of a patch ends at the depth that it has in the patch (RFC 7396 §2).
+        """
+        text = _text(merged, "data", self.limits.record_bytes)
+        self._refuse_misfit(collection, merged)
+        return text
+
+    def preferences_text(self, value: Any) -> str:
+        """Check the whole preferences, and write them as they are stored."""
+        text = self.merged_preferences_text(value)
+        refuse_shape(value, "preferences", self.limits.json_depth)
+        return text
+
+    def merged_preferences_text(self, merged: Any) -> str:
+        """The same for what a patch leads to, as with records."""
+        return _text(merged, "preferences", self.limits.preferences_bytes)
+
+    def _refuse_misfit(self, collection: str, data: Any) -> None:
         schema = self.rule(collection).schema
         if schema is not None:
             faults = list(faults_of(schema.validate(data), ("data",)))
             if faults:
                 raise ValidationFailed(faults[:_MAX_FAULTS])
-        return text
-
-    def preferences_text(self, value: Any) -> str:
-        """The same for the preferences."""
-        return _text(value, "preferences", self.limits.preferences_bytes, self.limits.json_depth)
 
 
-def _text(value: Any, member: str, max_bytes: int, max_depth: int) -> str:
+def refuse_shape(value: Any, member: str, max_depth: int) -> None:
+    """Refuse what is no object, nested too deep, or holds no finite number: of whole data, and of a patch."""
+    fault = _fault(value, max_depth) if isinstance(value, dict) else "Must be an object."
+    if fault is not None:
+        raise ValidationFailed([{"pointer": f"/{member}", "detail": fault}])
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        return  # of what cannot be written, _text() says why
+    if _holds_nul(text):
+        _refuse_nul(value, member)
+
+
+def _holds_nul(text: bytes) -> bool:
+    return _NUL_WRITTEN in text and _NUL_ESCAPED.search(text) is not None
+
+
+def _text(value: Any, member: str, max_bytes: int) -> str:
     if not isinstance(value, dict):
         raise ValidationFailed([{"pointer": f"/{member}", "detail": "Must be an object."}])
     try:
@@ -103,11 +143,8 @@ def _text(value: Any, member: str, max_bytes: int, max_depth: int) -> str:
         raise ValidationFailed([{"pointer": f"/{member}", "detail": detail}]) from None
     if len(text) > max_bytes:
         raise PayloadTooLarge(max_bytes)
-    if _NUL_WRITTEN in text:
+    if _holds_nul(text):
         _refuse_nul(value, member)
-    fault = _fault(value, max_depth)
-    if fault is not None:
-        raise ValidationFailed([{"pointer": f"/{member}", "detail": fault}])
     return text.decode()
 
 
@@ -127,10 +164,7 @@ def _fault(value: dict[str, Any], max_depth: int) -> str | None:
 
 
 def _refuse_nul(value: dict[str, Any], member: str) -> None:
-    """Point at every U+0000: it would be stored, and no operator could ever read it as JSON in PostgreSQL.
-
-    NOTE: asked only where it seems to be there: a backslash before `u0000` that was text already is written alike.
-    """
+    """Point at every U+0000: it would be stored, and no operator could ever read it as JSON in PostgreSQL."""
     paths: list[tuple[str | int, ...]] = []
     waiting: list[tuple[Any, tuple[str | int, ...]]] = [(value, (member,))]
     while waiting and len(paths) < _MAX_FAULTS:

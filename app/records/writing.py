@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-import orjson
 from sqlalchemy.orm import Session
 
 from app.records import preferences
@@ -21,7 +20,7 @@ from app.records.errors import Gone, NotFound, PreconditionFailed, PreconditionR
 from app.records.names import refuse_names
 from app.records.operations import Kind, Operation, Verb
 from app.records.record import Preferences, Record
-from app.records.terms import Terms
+from app.records.terms import Terms, refuse_shape
 from app.users import profiles
 from app.users.identity import Identity
 from app.users.merge_patch import MergeTooDeep, merge
@@ -70,9 +69,9 @@ def prepared(operation: Operation, terms: Terms) -> str | None:
     refuse_names(operation.collection, operation.id)
     if operation.verb in {Verb.PUT, Verb.CREATE}:
         return terms.record_text(operation.collection, operation.data)
-    if operation.verb is Verb.PATCH and not isinstance(operation.data, dict):
-        # Whatever is stored: it would replace the whole record by what is no object.
-        raise ValidationFailed([{"pointer": "/data", "detail": "Must be an object."}])
+    if operation.verb is Verb.PATCH:
+        # Whatever is stored: what is no object would replace the whole record by it.
+        refuse_shape(operation.data, "data", terms.limits.json_depth)
     return None
 
 
@@ -115,16 +114,20 @@ def _delete(draft: Draft, operation: Operation, current: Record | None, terms: T
 
 
 def _patch(draft: Draft, operation: Operation, current: Record, terms: Terms) -> Written:
-    """Merge under the lock, then judge the merged document; where nothing changes, no seq is taken."""
+    """Merge under the lock, then judge what only the merged document shows; where nothing changes, no seq is taken."""
     try:
-        merged = merge(orjson.loads(current.data or ""), operation.data)
+        merged = merge(draft.value(key_of(operation)), operation.data)
     except MergeTooDeep:
         raise ValidationFailed([{"pointer": "/data", "detail": "Must not be nested so deep."}]) from None
-    text = terms.record_text(current.collection, merged)
+    text = terms.merged_record_text(current.collection, merged)
     _refuse_unexpected(operation, current, terms)
     if text == current.data:
         return Written(Outcome.CHANGED, current)
-    return Written(Outcome.CHANGED, draft.store(key_of(operation), text, operation.origin))
+    stored = draft.store(key_of(operation), text, operation.origin)
+    if terms.rule(current.collection).schema is None:
+        # A schema of the operator's may change what it is shown.
+        draft.keep(key_of(operation), text, merged)
+    return Written(Outcome.CHANGED, stored)
 
 
 def _living(current: Record | None) -> Record:

@@ -3,7 +3,7 @@
 Takes   session: inside Database.transact, for find() and keep() with the user's lock held;  times: aware, UTC
 Gives   Answer, frozen;  find(…) and keep(…);  purge(…), one portion of what is too old, and Portion, frozen
 Raises  KeyReused: the key belongs to another request
-Not     what makes two requests the same, which answers are final (app/web/idempotency.py); the transaction
+Not     what makes two requests the same, which answers are kept (app/web/idempotency.py); the transaction
 Source  docs/contracts/user-data.md U5, §7 "Write"; IETF draft-ietf-httpapi-idempotency-key-header-07
 """
 
@@ -25,13 +25,12 @@ class KeyReused(Exception):  # noqa: N818 - named by what the caller learns
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it is kept. `scopes` decided what the body shows; `code` is the problem's, for the log."""
+    """An answer as it is kept. `scopes` decided what the body shows."""
 
     status: int
     fields: tuple[tuple[str, str], ...]
     body: bytes
     scopes: frozenset[str] = frozenset()
-    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def find(session: Session, user_key: str, key: str, fingerprint: str, since: dat
         raise KeyReused
     kept = orjson.loads(row.fields)
     fields = tuple((name, value) for name, value in kept["fields"])
-    return Answer(row.status, fields, row.body, frozenset(kept["scopes"]), kept["code"])
+    return Answer(row.status, fields, row.body, frozenset(kept["scopes"]))
 
 
 def keep(  # noqa: PLR0913 - the session, whose, under which key, for which request, what, since when
@@ -65,7 +64,7 @@ def keep(  # noqa: PLR0913 - the session, whose, under which key, for which requ
     # NOTE: asked after the work: where a deletion has no grace, it has just erased every row of the user's.
     if session.scalar(select(Account.user_key).where(Account.user_key == user_key)) is None:
         return
-    kept = {"fields": answer.fields, "scopes": sorted(answer.scopes), "code": answer.code}
+    kept = {"fields": answer.fields, "scopes": sorted(answer.scopes)}
     row: dict[str, object] = {
         "user_key": user_key,
         "key": key,

@@ -29,7 +29,7 @@ class IdempotencyRow(Base):
     # SHA-256 of method, path and body, in hex.
     fingerprint: Mapped[str] = mapped_column(CHAR(64))
     status: Mapped[int] = mapped_column(SmallInteger)
-    # JSON: the answer's own header fields, the scopes that decided what its body shows, the problem's code.
+    # JSON: the answer's own header fields, the scopes that decided what its body shows.
     fields: Mapped[str] = mapped_column(Text)
     body: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

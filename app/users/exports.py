@@ -1,13 +1,15 @@
 """How many exports a user has begun in the last 24 hours, counted under the user's lock.
 
 Takes   session: inside Database.transact;  identity;  how many there may be;  now: aware, UTC
-Gives   begin(…): when this one is counted as begun;  give_back(…), for one that failed on this side;  purge(…)
+Gives   begin(…): when this one is counted as begun;  look(…), without counting;  give_back(…), for one that failed on
+        this side;  purge(…)
 Raises  ExportsUsedUp; AccountDeleted, AccountDeletionScheduled
 Not     what is exported (app/records/export.py); who has no account is not counted: there is nothing to export
 Source  docs/contracts/user-data.md §2; GDPR art. 12(5), 20
 """
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, tuple_
@@ -40,14 +42,21 @@ def begin(session: Session, identity: Identity, per_day: int, now: datetime) -> 
         return None
     is_mine = Export.user_key == identity.user_key
     session.execute(delete(Export).where(is_mine, Export.started_at <= now - DAY))
-    counted = session.scalars(select(Export.started_at).where(is_mine).order_by(Export.started_at)).all()
-    if len(counted) >= per_day:
-        wait = counted[-per_day] + DAY - now
-        raise ExportsUsedUp(per_day, max(1, math.ceil(wait.total_seconds())))
+    counted = look(session, identity, per_day, now)
     started_at = max(now, counted[-1] + _NEXT) if counted else now
     session.add(Export(user_key=identity.user_key, started_at=started_at))
     session.flush()
     return started_at
+
+
+def look(session: Session, identity: Identity, per_day: int, now: datetime) -> Sequence[datetime]:
+    """Refuse where none is left, and count nothing; when those of the last day were begun."""
+    is_counted = (Export.user_key == identity.user_key, Export.started_at > now - DAY)
+    counted = session.scalars(select(Export.started_at).where(*is_counted).order_by(Export.started_at)).all()
+    if len(counted) >= per_day:
+        wait = counted[-per_day] + DAY - now
+        raise ExportsUsedUp(per_day, max(1, math.ceil(wait.total_seconds())))
+    return counted
 
 
 def give_back(session: Session, identity: Identity, started_at: datetime) -> None:

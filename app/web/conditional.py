@@ -2,7 +2,8 @@
 
 Takes   field values, the current version's number and entity-tag
 Gives   entity-tags, "not modified" answers, what a write expects to find under the user's lock
-Raises  PreconditionFailed, where a GET asks for a version that is not the current one; WebProblem: a field too long
+Raises  PreconditionFailed, where a GET asks for a version that is not the current one; NoEntityTags; WebProblem:
+        a field of a write that names no versions, a field too long
 Not     the numbers themselves (the domain's `seq`), the decision about a write (app/records/preconditions.py)
 Source  RFC 9110 §5.6.1.2, §8.8.3, §13.1.1, §13.1.2, §13.2.2, §15.4.5; docs/contracts/user-data.md U2–U4, U13
 """
@@ -21,9 +22,20 @@ MAX_LENGTH = 8192
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 # Empty elements of a list are skipped, as §5.6.1.2 asks of every recipient.
 _LIST = re.compile(r'[ \t,]*(?:(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(?:,[ \t,]*|$))+')
+# The same, for those who write: a server takes more than it asks for.
+TAGS_PATTERN = r'^(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
 # What proxies append when they compress: nginx and Apache `-gzip`, some `--gzip`, brotli modules `-br`.
 _PROXY_SUFFIX = re.compile(r"--?(?:gzip|br|zstd|deflate)$")
+# One line of the field, or several that a server has joined.
+_STARS = re.compile(r"[ \t,]*\*[ \t]*(?:,[ \t,*]*)?")
 _NUMBER = re.compile(r"(0|[1-9]\d{0,18})(?:-p)?", re.ASCII)
+
+
+class NoEntityTags(ValueError):  # noqa: N818 - says what is the case
+    """A write names no versions by what should name them."""
+
+    def __init__(self) -> None:
+        super().__init__('Must be * or entity-tags in double quotes, as in "17", with commas between.')
 
 
 def entity_tag(seq: int, *, partial: bool = False) -> str:
@@ -37,7 +49,7 @@ def tags(value: str) -> frozenset[str]:
     A value that is no list of entity-tags gives an empty set: it matches nothing. A `*` in quotes, which some clients
     send, is read as they mean it: nothing here ever has that tag.
     """
-    if value.strip() == "*":
+    if _STARS.fullmatch(value):
         return frozenset({"*"})
     if not _LIST.fullmatch(value):
         return frozenset()
@@ -63,19 +75,32 @@ def not_modified(etag: str, fields: dict[str, str]) -> Response:
 
 
 def versions(value: str) -> Versions:
-    """Return the versions that a list of entity-tags names, as the records domain takes them."""
+    """Return the versions that a list of entity-tags names, as the records domain takes them; else NoEntityTags.
+
+    What matches nothing is no harmless If-None-Match: the write would go through, over what it was to spare.
+    """
     found = tags(value)
+    if not found:
+        raise NoEntityTags
+    return _versions(found)
+
+
+def _versions(found: frozenset[str]) -> Versions:
     numbers = (_NUMBER.fullmatch(tag) for tag in found)
     return Versions(frozenset(int(number[1]) for number in numbers if number is not None), is_any="*" in found)
 
 
 def precondition() -> Precondition:
     """Return what this request's If-Match and If-None-Match expect, to be asked under the lock."""
-    if_match, if_none_match = _field("If-Match"), _field("If-None-Match")
-    return Precondition(
-        None if if_match is None else versions(if_match),
-        None if if_none_match is None else versions(if_none_match),
-    )
+    return Precondition(_expected("If-Match"), _expected("If-None-Match"))
+
+
+def _expected(name: str) -> Versions | None:
+    value = _field(name)
+    try:
+        return None if value is None else versions(value)
+    except NoEntityTags as fault:
+        raise WebProblem("bad_request", detail=f"{name}: {fault}") from None
 
 
 def _field(name: str) -> str | None:
@@ -88,4 +113,5 @@ def _field(name: str) -> str | None:
 def _names(value: str, form: str) -> bool:
     """Tell whether If-Match names this form, or its version by another form of it (U13)."""
     number = _NUMBER.fullmatch(form)
-    return bool(tags(value) & {"*", form}) or (number is not None and versions(value).match(int(number[1])))
+    found = tags(value)
+    return bool(found & {"*", form}) or (number is not None and _versions(found).match(int(number[1])))

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, TypeVar
 
 import structlog
 from flask import Response, request
@@ -43,6 +43,7 @@ _PIECE_BYTES = 65_536
 # Slower than any phone network that works: a client that holds a thread for longer does not read.
 _SLOWEST_BYTES_PER_SECOND = 32_768
 _PATIENCE_SECONDS = 60.0
+_T = TypeVar("_T")
 _LINES = {"type": "string", "format": "binary"}
 
 log = structlog.get_logger("postern.export")
@@ -65,7 +66,9 @@ def export_account() -> Response:
         # Not counted: a download manager asks first, and would use up the day's exports without having one.
         with parts.database.read() as session:
             account.find(session, identity, now)
-        return Response(status=200, headers=fields, content_type=CONTENT_TYPE)
+            _unless_used_up(partial(exports.look, session, identity, parts.settings.exports_per_day, now))
+        # No list: of an empty one the length would be told, 0, which is not the length that a GET would have.
+        return Response(iter(()), 200, fields, content_type=CONTENT_TYPE)
     file, size = _counted(parts, identity, now)
     answer = Response(_pieces(file, size), 200, {**fields, "Content-Length": str(size)}, content_type=CONTENT_TYPE)
     # Where the client is gone before the first piece, nobody begins to read the file.
@@ -76,12 +79,8 @@ def export_account() -> Response:
 def _counted(parts: Runtime, identity: Identity, now: datetime) -> tuple[IO[bytes], int]:
     """Write the export if there is one left today; one that fails on this side is not counted."""
     per_day = parts.settings.exports_per_day
-    try:
-        started_at = parts.database.transact(partial(exports.begin, identity=identity, per_day=per_day, now=now))
-    except ExportsUsedUp as refused:
-        detail = f"The limit is {refused.limit} in 24 hours: Retry-After says when the next export may be made."
-        fields = {"Retry-After": str(refused.retry_after_seconds)}
-        raise WebProblem("rate_limited", fields=fields, detail=detail) from None
+    begin = partial(exports.begin, identity=identity, per_day=per_day, now=now)
+    started_at = _unless_used_up(partial(parts.database.transact, begin))
     try:
         return _written(parts, identity, now)
     except BaseException:
@@ -89,6 +88,15 @@ def _counted(parts: Runtime, identity: Identity, now: datetime) -> tuple[IO[byte
             with suppress(DatabaseBusy, DatabaseUnavailable):
                 parts.database.transact(partial(exports.give_back, identity=identity, started_at=started_at))
         raise
+
+
+def _unless_used_up(work: Callable[[], _T]) -> _T:
+    try:
+        return work()
+    except ExportsUsedUp as refused:
+        detail = f"The limit is {refused.limit} in 24 hours: Retry-After says when the next export may be made."
+        fields = {"Retry-After": str(refused.retry_after_seconds)}
+        raise WebProblem("rate_limited", fields=fields, detail=detail) from None
 
 
 def _written(parts: Runtime, identity: Identity, now: datetime) -> tuple[IO[bytes], int]:

@@ -1,7 +1,7 @@
-"""Idempotency-Key: which requests are the same, which answers are final, what a retry is shown.
+"""Idempotency-Key: which requests are the same, which answers are kept, what a retry is shown.
 
 Takes   the current request;  an answer, the scopes of a token
-Gives   key_asked_for(), fingerprint();  is_final(…), kept_form(…);  replayed(…), an answer from what was kept
+Gives   key_asked_for(), fingerprint();  has_effect(…), kept_form(…);  replayed(…), an answer from what was kept
 Raises  WebProblem: bad_request for a malformed key; what reading a body raises
 Not     when it is looked up (writes.py), where it is kept (app/stores/idempotency.py)
 Source  docs/contracts/user-data.md U5; IETF draft-ietf-httpapi-idempotency-key-header-07 §2; RFC 8941 §3.3.3
@@ -12,24 +12,24 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response, request
 
 from app.oauth.access_token import AccessToken
 from app.stores.idempotency import Answer
-from app.web.catalogue import PROBLEMS
 from app.web.json_body import raw_body
-from app.web.problems import CONTENT_TYPE, WebProblem
+from app.web.problems import WebProblem
 from app.web.runtime import runtime
 
 FIELD, REPLAYED = "Idempotency-Key", "Idempotency-Replayed"
-MAX_KEPT_BYTES = 262_144
+# Kept answers count in no quota: a body is whole where it is as small as most records are.
+MAX_KEPT_BYTES = 8192
 _KEY = re.compile(r"[\x21-\x7e]{8,255}")
 _QUOTED = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
-# Of the account, not of the request: when the deletion is cancelled, or the user begins anew, the same request runs.
-_OF_THE_ACCOUNT = frozenset({"account_deleted", "account_deletion_scheduled"})
-_SERVER_ERROR, _REFUSED = 500, 400
+_REFUSED = 400
 # What a version is told by, and the status of its operation in a batch.
 _VERSION = ("status", "etag", "seq", "updated_at")
+# Words, by far the largest part of an answer whose resources are cut: a hundred refusals of a batch have the same.
+_WORDS = frozenset({"errors", "detail"})
 
 
 def key_asked_for() -> str | None:
@@ -49,7 +49,7 @@ def key_asked_for() -> str | None:
 def fingerprint() -> str:
     """Name the request by its method, its path with the query, and its body.
 
-    No header field is in it: a retry has another token, and If-Match may have been learnt anew.
+    No header field is in it: a retry has another token, and after a 412 another If-Match.
     """
     wsgi = request.environ
     parts = (wsgi["PATH_INFO"].encode("latin-1"), wsgi["QUERY_STRING"].encode("latin-1"), raw_body())
@@ -58,36 +58,27 @@ def fingerprint() -> str:
     return sha256(wsgi["REQUEST_METHOD"].encode("latin-1") + b" " + joined).hexdigest()
 
 
-def is_final(answer: Response) -> bool:
-    """Tell whether the same request would be answered alike for ever: 401, 408, 429, 5xx and `busy` are no last word.
+def has_effect(answer: Response) -> bool:
+    """Tell whether something was carried out: of a batch, at least one operation.
 
-    What the catalogue calls retryable can succeed once something is done: kept, it would bar the way for a day. A
-    batch is final as soon as one of its operations was carried out.
+    A refusal has done nothing that could be done twice, and the user may do something about nearly every one: make
+    room, merge, create what was missing. Kept, it would bar the way for a day.
     """
-    if answer.status_code >= _SERVER_ERROR:
-        return False
-    results = _document(answer).get("results", ())
-    if any(result["status"] < _REFUSED for result in results):
-        return True
-    code = _code(answer)
-    if code is not None and (PROBLEMS[code].retryable or code in _OF_THE_ACCOUNT):
-        return False
-    return not any(result["problem"]["retryable"] for result in results)
+    results = _document(answer).get("results")
+    return results is None or any(result["status"] < _REFUSED for result in results)
 
 
 def kept_form(answer: Response, token: AccessToken) -> Answer:
-    """Return what is to be kept; of a body beyond 256 KiB, statuses and entity-tags."""
+    """Return what is to be kept; of a body beyond 8 KiB, statuses and entity-tags."""
     body = answer.get_data()
     if len(body) > MAX_KEPT_BYTES:
         body = _versions_alone(body)
     fields = tuple((name, value) for name, value in answer.headers.items() if name != "Content-Length")
-    return Answer(answer.status_code, fields, body, _reading_scopes(token), _code(answer))
+    return Answer(answer.status_code, fields, body, _reading_scopes(token))
 
 
 def replayed(kept: Answer, token: AccessToken) -> Response:
     """Answer as the first time, byte for byte; to a token that may read less, with statuses and entity-tags alone."""
-    if kept.code is not None:
-        g.problem_code = kept.code
     body = kept.body if kept.scopes <= token.scopes else _versions_alone(kept.body)
     answer = Response(body, kept.status, [*kept.fields, (REPLAYED, "true")])
     if "Content-Type" not in dict(kept.fields):
@@ -98,10 +89,6 @@ def replayed(kept: Answer, token: AccessToken) -> Response:
 
 def _reading_scopes(token: AccessToken) -> frozenset[str]:
     return frozenset(scope for scope in token.scopes if scope.startswith("read:"))
-
-
-def _code(answer: Response) -> str | None:
-    return _document(answer)["code"] if answer.mimetype == CONTENT_TYPE else None
 
 
 def _document(answer: Response) -> dict[str, Any]:
@@ -116,11 +103,11 @@ def _versions_alone(body: bytes) -> bytes:
 
 
 def _cut(value: Any) -> Any:
-    """Whatever has an entity-tag is a resource; `errors` show nothing, and may be the largest member of all."""
+    """Whatever has an entity-tag is a resource; of a refusal, its code says what to do."""
     if isinstance(value, list):
         return [_cut(item) for item in value]
     if not isinstance(value, dict):
         return value
     if "etag" in value:
         return {name: value[name] for name in _VERSION if name in value}
-    return {name: _cut(item) for name, item in value.items() if name != "errors"}
+    return {name: _cut(item) for name, item in value.items() if name not in _WORDS}

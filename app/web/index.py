@@ -50,6 +50,7 @@ def index() -> Response:
             "exports_per_day": settings.exports_per_day,
             "requests_per_minute": settings.rate_limit_requests_per_minute,
             "writes_per_minute": settings.rate_limit_writes_per_minute,
+            "failures_per_minute": settings.rate_limit_failures_per_minute,
             "account_deletion_grace_days": settings.account_deletion_grace_days,
         },
         "capabilities": {

@@ -230,6 +230,7 @@ HELP: dict[str, tuple[str, ...]] = {
     "quota_exceeded": (
         "`quota` says of what there is too much: records of one collection, collections, or bytes of the user.",
         "GET /v1/me/usage shows what is used beside the limits. Park the write, and tell the user.",
+        "Once there is room, the same request succeeds, with the same Idempotency-Key too.",
     ),
     "gone": (
         "Drop the record on the device. PUT makes it anew, under the same id.",

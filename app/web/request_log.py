@@ -19,6 +19,8 @@ import structlog
 from flask import Flask, Response
 from flask.globals import app_ctx, request_ctx
 
+from app.web.answers import JsonAnswer
+
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
 _SERVER_ERROR = 500
@@ -68,7 +70,8 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
         headers.add("X-Request-Id", kept.request_id)
         headers.add("X-Content-Type-Options", "nosniff")
         headers.add("Referrer-Policy", "no-referrer")
-        if "Content-Security-Policy" not in headers:
+        # JSON has no policy of its own; to look for one compares with every field that is there.
+        if isinstance(response, JsonAnswer) or "Content-Security-Policy" not in headers:
             headers.add("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
         token, code = kept.get("access_token"), kept.get("problem_code")
         rule, environ = request.url_rule, request.environ

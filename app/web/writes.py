@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flask import Response, current_app, g
+from flask import Response
 from sqlalchemy.orm import Session
 
 from app.oauth.access_token import AccessToken
@@ -22,7 +22,7 @@ from app.users import standing
 from app.users.identity import Identity
 from app.users.models import ACTIVE, Account
 from app.web.auth import access_token
-from app.web.idempotency import fingerprint, is_final, kept_form, key_asked_for, replayed
+from app.web.idempotency import fingerprint, has_effect, kept_form, key_asked_for, replayed
 from app.web.problems import WebProblem
 from app.web.refusals import DOMAIN_ERRORS
 from app.web.runtime import runtime
@@ -69,25 +69,22 @@ class _Once:
         found = self._found(session, account)
         if found is not None:
             return found
-        refusal = None
-        try:
-            # A refusal takes back what the work has begun, and is kept all the same.
-            with session.begin_nested():
-                answer = self.work(session, self.identity, self.now)
-            g.pop("problem_code", None)  # of a run that the database broke off
-        except _REFUSALS as fault:
-            refusal, answer = fault, _problem(fault)
-        if refusal is not None and account is None:
-            # There was no account to lock: the request that made it may have been this very one, sent twice.
-            found = self._found(session, accounts.hold(session, self.identity.user_key))
-            if found is not None:
+        if account is not None:
+            answer = self.work(session, self.identity, self.now)
+        else:
+            try:
+                with session.begin_nested():
+                    answer = self.work(session, self.identity, self.now)
+            except _REFUSALS:
+                # There was no account to lock: the request that made it may have been this very one, sent twice.
+                found = self._found(session, accounts.hold(session, self.identity.user_key))
+                if found is None:
+                    raise
                 return found
-        if is_final(answer):
+        if has_effect(answer):
             form = kept_form(answer, self.token)
             named = {"user_key": self.identity.user_key, "key": self.key, "fingerprint": self.fingerprint}
             kept_answers.keep(session, **named, answer=form, now=self.now)
-        elif refusal is not None:
-            raise refusal
         return answer
 
     def _held(self, session: Session) -> Account | None:
@@ -102,10 +99,3 @@ class _Once:
         key, user_key = self.key, self.identity.user_key
         found = kept_answers.find(session, user_key, key, self.fingerprint, self.since)
         return None if found is None else replayed(found, self.token)
-
-
-def _problem(fault: Exception) -> Response:
-    """Write the answer that the fault would get outside the transaction."""
-    answer = current_app.handle_user_exception(fault)
-    assert isinstance(answer, Response)  # noqa: S101 - for the type: our handlers return nothing else
-    return answer

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from app.users.merge_patch import MAX_DEPTH
+from config.checks import MAX_JSON_DEPTH
 from config.settings import Settings, SettingsError
 
 GOOD = {"TENANT_ISSUER": "https://example.eu.auth0.com/", "API_AUDIENCE": "https://api.example.com"}
@@ -129,6 +131,13 @@ def test_skew_when_over_120_seconds_then_refused(monkeypatch, skew, refused):
         assert "CLOCK_SKEW_SECONDS" in problems_of(monkeypatch, CLOCK_SKEW_SECONDS=skew)
     else:
         assert settings_from(monkeypatch, CLOCK_SKEW_SECONDS=skew).clock_skew_seconds == int(skew)
+
+
+def test_json_depth_when_deeper_than_a_patch_is_merged_then_refused(monkeypatch):
+    """PUT would take what PATCH could not change."""
+    assert MAX_JSON_DEPTH == MAX_DEPTH
+    assert settings_from(monkeypatch, MAX_JSON_DEPTH="64").max_json_depth == 64
+    assert set(problems_of(monkeypatch, MAX_JSON_DEPTH="65")) == {"MAX_JSON_DEPTH"}
 
 
 def test_database_when_sqlite_and_the_host_is_not_loopback_then_refused_unless_allowed(monkeypatch):

@@ -607,3 +607,33 @@ def test_check_when_nothing_signed_is_told_names_the_token_by_nothing():
     """T24: what a token without `jti` is named by is its signing input, and no other text."""
     digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert accepted({"jti": DELETED}).token_id == f"sha256:{digest}"
+
+
+def test_check_when_tokens_say_the_same_then_they_share_it_and_nothing_else():
+    """A worker that remembers 10 000 tokens holds what they repeat once."""
+    shared = {"scope": "read:profile write:preferences", "azp": "app", "client_id": DELETED, "aud": [AUDIENCE, "more"]}
+    first, second = (accepted({**copied(shared), "sub": f"auth0|{number}", "extra": [1]}) for number in range(2))
+
+    assert first.scopes is second.scopes
+    for name in ("iss", "azp", "scope"):
+        assert first.claims[name] is second.claims[name]
+    assert first.claims["aud"] == second.claims["aud"] == [AUDIENCE, "more"]
+    assert first.claims["aud"] is not second.claims["aud"]
+    assert first.claims["aud"][1] is second.claims["aud"][1]
+    assert (first.subject, second.subject) == ("auth0|0", "auth0|1")
+
+
+@pytest.mark.parametrize("odd", [{"scp": 1}, {"scp": ["a", 2]}, {"scp": None}, {"scp": {"a": "b"}}])
+def test_check_when_a_claim_that_nobody_reads_is_odd_then_kept_as_it_is(odd: dict[str, Any]):
+    assert accepted(odd).claims["scp"] == odd["scp"]
+
+
+def test_check_when_scopes_come_as_an_array_then_shared_too():
+    first, second = (accepted({"scp": ["a", "b"], "scope": DELETED}, SCP) for _ in range(2))
+    assert first.scopes == {"a", "b"}
+    assert first.scopes is second.scopes
+
+
+def copied(claims: dict[str, Any]) -> dict[str, Any]:
+    """The same values in objects of their own, as two documents give them; a constant would be one object anyway."""
+    return {name: "".join(list(value)) if isinstance(value, str) else value for name, value in claims.items()}

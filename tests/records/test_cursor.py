@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.records.cursor import HIDEABLE, Cursor, decoded, encoded
-from app.records.errors import BadCursor
+from app.records.errors import BadCursor, BadFilter
+from app.records.names import MAX_FILTERED, collections_in
 
 NUMBERS = st.integers(0, 2**63 - 1)
 NAMES = st.frozensets(st.from_regex(r"[a-z][a-z0-9_-]{0,31}", fullmatch=True), min_size=1, max_size=64)
@@ -31,6 +32,19 @@ CURSORS = st.builds(
     Cursor, st.from_regex(r"[0-9a-f]{8}|-", fullmatch=True), NUMBERS, NUMBERS, st.none() | NUMBERS, st.none() | NAMES,
     st.frozensets(st.sampled_from(sorted(HIDEABLE))),
 )  # fmt: skip
+
+
+def test_cursor_when_it_carries_the_longest_filter_then_read_again_and_a_longer_filter_is_refused():
+    """A cursor of more collections than fit was given out, and refused when it came back."""
+    names = [f"{number:03d}".replace("0", "z").rjust(32, "c") for number in range(MAX_FILTERED + 1)]
+    asked = collections_in(",".join(names[1:]), 1000)
+    assert len(asked) == MAX_FILTERED
+    cursor = Cursor("0a1b2c3d", 2**63 - 1, 2**63 - 1, 2**63 - 1, asked)
+    assert decoded(encoded(cursor)) == cursor
+    with pytest.raises(BadFilter):
+        collections_in(",".join(names), 1000)
+    with pytest.raises(BadCursor):
+        decoded(encoded(Cursor("0a1b2c3d", 2**63 - 1, 2**63 - 1, 2**63 - 1, frozenset(names))))
 
 
 @given(CURSORS)

@@ -17,7 +17,7 @@ from tests.support.records import ADA, BOB, NOW
 HOUR = timedelta(hours=1)
 MILLISECOND = timedelta(milliseconds=1)
 FINGERPRINT = "f" * 64
-ANSWER = Answer(201, (("ETag", '"7"'), ("Vary", "Authorization")), b'{"seq":7}\n', frozenset({"read:records"}), "gone")
+ANSWER = Answer(201, (("ETag", '"7"'), ("Vary", "Authorization")), b'{"seq":7}\n', frozenset({"read:records"}))
 
 
 @pytest.fixture

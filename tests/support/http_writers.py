@@ -195,7 +195,7 @@ class Writer:
                 break
             self.ledger.later += 1
             time.sleep(_PAUSE_SECONDS)
-        if has_key and random.random() < 0.05:
+        if has_key and _has_effect(answer) and random.random() < 0.05:
             self._repeat(answer, method, path, document, fields)
         return answer
 
@@ -234,6 +234,12 @@ class Writer:
     def _mark(self, number: int = 0) -> dict[str, Any]:
         """What a merge brings: a member of this writer's own, so that it always changes something."""
         return {self.name: [self._turn, number]}
+
+
+def _has_effect(answer: Answer) -> bool:
+    """Only such an answer is kept: what was refused may be carried out the next time."""
+    results = answer.document.get("results") if isinstance(answer.document, dict) else None
+    return answer.status < 400 and (results is None or any(result["status"] < 400 for result in results))
 
 
 def _shared_key() -> Key:

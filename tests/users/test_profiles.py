@@ -15,6 +15,7 @@ from app.users.facts import TenantFacts
 from app.users.identity import Identity
 from app.users.models import Account
 from app.users.profiles import Profile, as_document, changes_anything, find, observe, patch
+from app.users.validation import MAX_MEMBERS
 
 ADA = Identity("https://tenant.example/", "auth0|ada")
 BOB = Identity("https://tenant.example/", "auth0|bob")
@@ -244,6 +245,14 @@ def test_patch_when_it_is_nested_too_deep_then_refused(database):
         nested = {"a": nested}
     with pytest.raises(ValidationFailed):
         change(database, {"attributes": nested})
+
+
+def test_patch_when_it_has_too_many_members_then_no_statement_is_sent(database):
+    """It was found under the user's lock, after an error had been made for each."""
+    visit(database)
+    with statements(database) as sent, pytest.raises(ValidationFailed):
+        change(database, {f"m{number}": 1 for number in range(MAX_MEMBERS + 1)})
+    assert not [statement for statement in sent if "accounts" in statement]
 
 
 def test_patch_when_it_names_a_read_only_member_then_no_statement_is_sent(database):

@@ -14,6 +14,8 @@ def test_index_when_anyone_asks_then_version_limits_capabilities_and_links(api: 
     """U8: `GET /v1` (no token) gives version, limits, capabilities and links to documentation."""
     document = api.anonymous("/v1").json
     assert document["limits"]["max_token_bytes"] == 16384
+    # §5: "all shown in `GET /v1`".
+    assert {"requests_per_minute", "writes_per_minute", "failures_per_minute"} <= set(document["limits"])
     assert document["capabilities"]["scopes"] == SCOPES
     for link in document["links"].values():
         # 405: it takes POST alone.

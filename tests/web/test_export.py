@@ -130,7 +130,23 @@ def test_head_when_asked_first_then_not_counted_and_nothing_is_sent(api: Api):
         asked = download(api, "HEAD")
         assert (asked.status_code, asked.data, asked.content_type) == (200, b"", "application/x-ndjson")
         assert "attachment" in asked.headers["Content-Disposition"]
+        # RFC 9110 §8.6: "unless its field value equals" that of a GET: it said 0.
+        assert "Content-Length" not in asked.headers
     assert counted(api) == 0
+
+
+def test_head_when_a_get_would_be_429_then_429_and_not_counted(api: Api):
+    """RFC 9110 §9.3.2: the fields that a GET would have."""
+    api.get("/v1/me")
+    assert [download(api).status_code for _ in range(2)] == [200, 200]
+    for _ in range(2):
+        asked = download(api, "HEAD")
+        assert (asked.status_code, asked.data) == (429, b"")
+        assert 86_000 < int(asked.headers["Retry-After"]) <= 86_400
+    assert counted(api) == 2
+    database_of(api).transact(let_the_oldest_grow_a_day_old)
+    assert download(api, "HEAD").status_code == 200
+    assert counted(api) == 2
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

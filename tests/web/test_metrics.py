@@ -2,6 +2,8 @@
 
 import contextlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,8 @@ import requests
 from dev.processes import free_port
 from tests.support import tokens
 from tests.support.api import Api, running, settings_for
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -104,6 +108,7 @@ def test_states_when_looked_at_then_keys_denylist_pool_and_drain_are_there(count
     assert found["postern_denylist_entries"] == 0
     assert found["postern_denylist_age_seconds"] < 60
     assert found["postern_database_connections_used"] == 0
+    assert found["postern_limits_counted_alone"] == 0
     assert found["postern_workers_draining"] == 0
     counted.app.extensions["postern"].drain.has_begun = True
     assert scraped(counted)["postern_workers_draining"] == 1
@@ -124,3 +129,15 @@ def test_metrics_when_no_port_is_set_then_nothing_is_counted(api: Api):
     parts: Any = api.app.extensions["postern"]
     assert parts.metrics is None
     assert api.anonymous("/metrics").status_code == 404
+
+
+def test_process_id_when_the_process_forks_then_the_childs_own():
+    """Each process writes a file of its own; a child that wrote into its parent's would spoil both."""
+    code = (
+        "import os; from app.web.metrics.registry import _Process; known = _Process(); assert known() == os.getpid(); "
+        "child = os.fork(); "
+        "os._exit(0 if known() == os.getpid() else 1) if child == 0 else None; "
+        "print(os.waitpid(child, 0)[1])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")

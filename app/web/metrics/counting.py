@@ -65,6 +65,7 @@ class Counting:
         used, opened = parts.database.connections()
         metrics.pool_used.set(used)
         metrics.pool_open.set(opened)
+        metrics.limits_alone.set(int(parts.limiter is not None and parts.limiter.state().error is not None))
         metrics.draining.set(int(parts.drain.has_begun))
 
     def _look_at_keys(self, state: KeyState) -> None:

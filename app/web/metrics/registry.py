@@ -71,6 +71,12 @@ class Metrics:
         )
         self.pool_used = _gauge(own, "postern_database_connections_used", "Database connections in use", "livesum")
         self.pool_open = _gauge(own, "postern_database_connections_open", "Database connections open", "livesum")
+        self.limits_alone = _gauge(
+            own,
+            "postern_limits_counted_alone",
+            "Workers that count for themselves: the shared store is away",
+            "livesum",
+        )
         self.draining = _gauge(own, "postern_workers_draining", "Workers that are about to stop", "livesum")
 
 

@@ -71,14 +71,16 @@ PARAMETERS: Mapping[str, dict[str, Any]] = {
             example=["notes", "lists"], **_COMMAS,
         ),
         _in(
-            "header", "If-Match", "Entity-tags of the versions that are expected, or `*`: with another one, 412.",
-            {"type": "string", "maxLength": TAGS_LENGTH}, example="*",
+            "header", "If-Match",
+            "Entity-tags of the versions that are expected, or `*`: with another one, 412. A write with anything "
+            "else is 400.",
+            {"type": "string", "format": "entity-tags", "maxLength": TAGS_LENGTH}, example="*",
         ),
         _in(
             "header", "If-None-Match",
             "Entity-tags of the versions that the app has: a GET of one of them is 304, a write 412. `*` on a write: "
-            "only where there is nothing yet.",
-            {"type": "string", "maxLength": TAGS_LENGTH}, example='"57"',
+            "only where there is nothing yet. A write with anything else is 400.",
+            {"type": "string", "format": "entity-tags", "maxLength": TAGS_LENGTH}, example='"57"',
         ),
         _in(
             "header", "Idempotency-Key",

@@ -7,6 +7,7 @@ Not     the rules (app/records), several writes at once (batch.py), what changed
 Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md §2, U2–U6
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -68,14 +69,16 @@ def list_records(collection: str) -> Response:
 @blueprint.post(_LIST)
 @blueprint.describes(
     "createRecord", "Store a record under an id of the server's.", WrittenRecordSchema, status=201,
-    takes=("Device-Id",), gives=("ETag", "Location"),
+    takes=(*CONDITIONS, "Device-Id"), gives=("ETag", "Location"),
     problems=("quota_exceeded", *_WRITING), doc={"requestBody": _BODY},
 )  # fmt: skip
 @require_scopes("write:records")
 def create_record(collection: str) -> Response:
     """Store a new record."""
-    data, origin = data_in(_json(JSON)), device_id()
-    return _write(operations.create(collection, data, datetime.now(UTC), origin))
+    data, expected = data_in(_json(JSON)), precondition()
+    wished = operations.create(collection, data, datetime.now(UTC), device_id())
+    # Nothing is there that If-Match could match; If-None-Match holds, whatever it names.
+    return _write(replace(wished, precondition=replace(wished.precondition, if_match=expected.if_match)))
 
 
 @blueprint.get(_ONE)

@@ -12,6 +12,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from app.records.names import COLLECTION_PATTERN, ID_PATTERN
+from app.web.conditional import TAGS_PATTERN
 from app.web.schemas import PROFILE, free, moment, number, tag, text, version
 
 _COLLECTION: dict[str, Any] = {"pattern": f"^{COLLECTION_PATTERN}$", "example": "notes"}
@@ -171,7 +172,7 @@ class ChangesSchema(Schema):
 
 
 def _tags(description: str) -> Any:
-    return text(_TAGS_LENGTH, required=False, description=description)
+    return text(_TAGS_LENGTH, required=False, pattern=TAGS_PATTERN, description=description)
 
 
 class _OperationSchema(Schema):
@@ -233,7 +234,7 @@ class ResultProblemSchema(Schema):
     retryable = fields.Boolean(required=True)
     action = text(64)
     title = text(255)
-    detail = text(4096)
+    detail = text(4096, required=False)
     errors = fields.List(fields.Nested("ErrorItemSchema"), metadata={"maxItems": 50})
     scope = text(1024, required=False)
     seq = version(required=False)

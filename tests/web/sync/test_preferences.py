@@ -68,7 +68,7 @@ def test_write_when_the_version_is_another_then_412_with_current_and_nothing_cha
     stored = send(api, "PUT", PREFERENCES, WISHES)
     etag, before = stored.headers["ETag"], rows(api)
     body = {"preferences": {"a": 1}}
-    for fields in ({"If_Match": '"0"'}, {"If_None_Match": "*"}, {"If_None_Match": etag}, {"If_Match": "rubbish"}):
+    for fields in ({"If_Match": '"0"'}, {"If_None_Match": "*"}, {"If_None_Match": etag}, {"If_Match": '"rubbish"'}):
         refused = send(api, method, PREFERENCES, body, **fields)
         assert (refused.status_code, refused.json["code"]) == (412, "precondition_failed"), fields
         assert refused.json["current"] == stored.json

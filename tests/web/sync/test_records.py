@@ -21,6 +21,7 @@ from tests.support.sync_api import (
     LIST,
     NOTES,
     ONE,
+    PREFERENCES,
     RECORD,
     ROUTE_IDS,
     ROUTES,
@@ -269,7 +270,6 @@ def test_write_when_the_version_is_another_then_412_with_current_and_nothing_cha
     etag, before = made.headers["ETag"], rows(api)
     for fields_sent in (
         {"If_Match": '"0"'},
-        {"If_Match": etag.strip('"')},
         {"If_Match": '"0", "1000000"'},
         {"If_None_Match": "*"},
         {"If_None_Match": f'"0", W/{etag}'},
@@ -282,6 +282,47 @@ def test_write_when_the_version_is_another_then_412_with_current_and_nothing_cha
         assert rows(api) == before
     poor = send(api, method, ONE, body, scope="write:records", If_Match='"0"')
     assert set(poor.json["current"]) == {"etag", "seq", "updated_at"}
+
+
+@pytest.mark.parametrize("field", ["If-Match", "If-None-Match"])
+@pytest.mark.parametrize("value", ["", ",", "rubbish", "1", '"x', "'*'", '*, "1"', '"1" "2"'])
+def test_write_when_a_condition_cannot_be_read_then_400_names_it_and_nothing_changes(api: Api, field, value):
+    """U4: taken for a list that matches nothing, `If-None-Match` let the write through, and overwrote the record."""
+    send(api, "PUT", ONE, RECORD)
+    before = rows(api)
+    body = {"data": {"b": 2}}
+    for method, path, sent in (("PUT", ONE, body), ("PATCH", ONE, body), ("DELETE", ONE, None), ("POST", LIST, body),
+                               ("DELETE", NOTES, None), ("PUT", PREFERENCES, {"preferences": {}}),
+                               ("PATCH", PREFERENCES, {"preferences": {}}), ("PATCH", "/v1/me", {"nickname": "x"}),
+                               ("PUT", "/v1/collections/guarded/records/a", body)):  # fmt: skip
+        scope = "read:profile write:profile write:records write:preferences"
+        refused = send(api, method, path, sent, scope, **{field: value})
+        assert (refused.status_code, refused.json["code"]) == (400, "bad_request"), (method, path)
+        assert refused.json["detail"].startswith(f"{field}: ")
+        assert rows(api) == before
+    operation = {"op": "put", "collection": "notes", "id": "milk", field.lower().replace("-", "_"): value, **body}
+    refused = send(api, "POST", "/v1/batch", {"operations": [operation]})
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["pointer"] == f"/operations/0/{field.lower().replace('-', '_')}"
+    assert rows(api) == before
+
+
+def test_put_when_the_star_comes_in_two_lines_then_it_is_one(api: Api):
+    """RFC 9110 §5.3: a server may join lines of one name; `*,*` overwrote what `*` protects."""
+    headers = [("Authorization", f"Bearer {api.token('write:records')}"), *[("If-None-Match", "*")] * 2]
+    answers = [api.app.test_client().put(ONE, json=RECORD, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 412]
+
+
+def test_post_when_a_version_is_expected_then_412_for_nothing_is_there(api: Api):
+    """U4; RFC 9110 §13.1.1: `If-Match` is false where there is no current representation."""
+    before = rows(api)
+    for value in ('"1"', "*"):
+        refused = send(api, "POST", LIST, RECORD, If_Match=value)
+        assert (refused.status_code, refused.json["current"]) == (412, None)
+        assert rows(api) == before
+    for value in ('"1"', "*"):
+        assert send(api, "POST", LIST, RECORD, If_None_Match=value).status_code == 201
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
