@@ -18,8 +18,6 @@ from collections.abc import Callable
 
 # Shared by the master and all its workers; the clock is that of the machine.
 _RELOADED_AT = multiprocessing.RawValue("d", float("-inf"))
-# As long as gunicorn gives the old workers.
-_RELOAD_SECONDS = 60.0
 
 
 def reload_begun() -> None:
@@ -32,13 +30,15 @@ class Drain:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._made_at = time.monotonic()
         self.has_begun = False
 
     def begin(self, stop: Callable[[], None]) -> None:
         """Call `stop` when it is time; at once in a reload. Runs in a signal handler: it neither waits nor locks."""
         if self.has_begun:
             return
-        is_reload = time.monotonic() - _RELOADED_AT.value < _RELOAD_SECONDS
+        # A worker that is younger than the last reload is one of the successors: its end is that of the whole.
+        is_reload = _RELOADED_AT.value > self._made_at
         if is_reload or not self._seconds:
             stop()
             return

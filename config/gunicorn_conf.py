@@ -49,9 +49,11 @@ errorlog = "-"
 loglevel = _settings.log_level
 logger_class = "config.log.GunicornLog"
 
-if _settings.metrics_port is not None:
-    # Before any worker imports the library, which looks for it then. Memory, not a disk: it is written at each request.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="postern-metrics-", dir=worker_tmp_dir)
+_METRICS = "postern-metrics-"
+if _settings.metrics_port is not None and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    # Before any worker imports the library, which looks for it then; at a reload it is there, and the counts go on.
+    # Memory, not a disk: it is written at each request.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS, dir=worker_tmp_dir)
 
 
 def post_worker_init(worker: Any) -> None:
@@ -77,8 +79,9 @@ def child_exit(_server: Any, worker: Any) -> None:
 
 def on_exit(_server: Any) -> None:
     """Remove what the workers shared."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
+    if folder.name.startswith(_METRICS):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def worker_exit(_server: Any, worker: Any) -> None:
