@@ -228,6 +228,8 @@ def _environment(api: str, issuer: str, directory: Path) -> dict[str, str]:
         told
         | {"CLOCK_SKEW_SECONDS": "0", "LOG_FORMAT": "json", "WEB_CONCURRENCY": "1"}
         | {"JWKS_SNAPSHOT_DIR": str(directory / _COPIES)}
+        # One user asks without a pause, to show that no request fails: more than a user's quota.
+        | {"RATE_LIMIT_REQUESTS_PER_MINUTE": "0", "DRAIN_SECONDS": "0"}
     )
 
 

@@ -43,6 +43,8 @@ class Server:
             "WEB_CONCURRENCY": "1",
             "LOG_FORMAT": "json",
             "DRAIN_SECONDS": "0",
+            "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
+            "RATE_LIMIT_WRITES_PER_MINUTE": "0",
             **settings,
         }
         command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", "wsgi:app"]

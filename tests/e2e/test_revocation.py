@@ -45,6 +45,7 @@ class Host:
             "WEB_CONCURRENCY": "2",
             "WEB_THREADS": "4",
             "LOG_FORMAT": "json",
+            "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
             "JWKS_SNAPSHOT_DIR": "",
         }
         with self.log.open("wb") as output:
