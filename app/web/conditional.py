@@ -1,7 +1,7 @@
 """Versions of a resource in HTTP: ETag, If-Match, If-None-Match.
 
 Takes   field values, the current version's number and entity-tag
-Gives   entity-tags, "not modified" answers, what a write expects to find under the user's lock
+Gives   entity-tags, the answer of a GET or 304 in its place, what a write expects to find under the user's lock
 Raises  PreconditionFailed, where a GET asks for a version that is not the current one; NoEntityTags; WebProblem:
         a field of a write that names no versions, a field too long
 Not     the numbers themselves (the domain's `seq`), the decision about a write (app/records/preconditions.py)
@@ -9,12 +9,15 @@ Source  RFC 9110 §5.6.1.2, §8.8.3, §13.1.1, §13.1.2, §13.2.2, §15.4.5; doc
 """
 
 import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flask import Response, request
 
 from app.records.errors import PreconditionFailed
 from app.records.preconditions import Precondition, Versions
+from app.web.answers import PRIVATE, json_text
 from app.web.problems import WebProblem
 
 # Room for the versions that a device remembers, a cursor's among them; the document says it (openapi/parameters.py).
@@ -29,6 +32,7 @@ _PROXY_SUFFIX = re.compile(r"--?(?:gzip|br|zstd|deflate)$")
 # One line of the field, or several that a server has joined.
 _STARS = re.compile(r"[ \t,]*\*[ \t]*(?:,[ \t,*]*)?")
 _NUMBER = re.compile(r"(0|[1-9]\d{0,18})(?:-p)?", re.ASCII)
+_NO_FIELDS: Mapping[str, str] = MappingProxyType({})
 
 
 class NoEntityTags(ValueError):  # noqa: N818 - says what is the case
@@ -56,6 +60,21 @@ def tags(value: str) -> frozenset[str]:
     return frozenset(_PROXY_SUFFIX.sub("", tag) for tag in _TAG.findall(value))
 
 
+def representation(
+    etag: str, write: Callable[[], bytes], *, current: Any = None, more: Mapping[str, str] = _NO_FIELDS
+) -> Response:
+    """Answer a GET with the version of this tag, or 304 with the same fields (RFC 9110 §15.4.5).
+
+    Args:
+        etag: the strong entity-tag of what would be sent.
+        write: gives it as JSON; not asked for a 304.
+        current: what a 412 shows, where If-Match asks for another version.
+        more: fields that stand beside the tag's and the caches'.
+    """
+    fields = {**PRIVATE, "ETag": etag, **more}
+    return Response(status=304, headers=fields) if is_unmodified(etag, current) else json_text(write(), fields)
+
+
 def is_unmodified(etag: str, current: Any = None) -> bool:
     """Tell whether this GET needs no more than a 304; `current` is what a 412 shows, where If-Match asks for another.
 
@@ -67,11 +86,6 @@ def is_unmodified(etag: str, current: Any = None) -> bool:
         raise PreconditionFailed(current)
     # The form itself and not its number: without the e-mail it never stands for the whole one (U13).
     return if_none_match is not None and bool(tags(if_none_match) & {"*", form})
-
-
-def not_modified(etag: str, fields: dict[str, str]) -> Response:
-    """Answer 304 with the fields that a 200 would have carried (RFC 9110 §15.4.5)."""
-    return Response(status=304, headers={**fields, "ETag": etag})
 
 
 def versions(value: str) -> Versions:

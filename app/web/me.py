@@ -10,6 +10,7 @@ Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md U2–U4, U10–U14,
 from datetime import datetime
 from typing import Any
 
+import orjson
 from flask import Response, g, request
 from sqlalchemy.orm import Session
 
@@ -21,7 +22,7 @@ from app.users.identity import Identity
 from app.users.profiles import Profile, as_document, patch
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
-from app.web.conditional import entity_tag, is_unmodified, not_modified, precondition
+from app.web.conditional import entity_tag, precondition, representation
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
@@ -117,13 +118,13 @@ def _refuse_members(document: Any) -> None:
 
 
 def _answer(profile: Profile, token: AccessToken, members: frozenset[str] | None) -> Response:
-    etag = _etag(profile, token)
-    if is_unmodified(etag, profile):
-        return not_modified(etag, PRIVATE)
-    document = as_document(profile, with_email="read:email" in token.scopes)
-    if members is not None:
-        document = {name: value for name, value in document.items() if name in members}
-    return json_answer(document, {**PRIVATE, "ETag": etag})
+    def write() -> bytes:
+        document = as_document(profile, with_email="read:email" in token.scopes)
+        if members is not None:
+            document = {name: value for name, value in document.items() if name in members}
+        return orjson.dumps(document)
+
+    return representation(_etag(profile, token), write, current=profile)
 
 
 def _etag(profile: Profile, token: AccessToken) -> str:

@@ -9,12 +9,13 @@ Source  RFC 9457; RFC 6750 §3; docs/contracts/tokens.md T25–T29
 
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
+from flask.globals import app_ctx, request_ctx
 from werkzeug.exceptions import HTTPException
 
 from app.db import DatabaseBusy, DatabaseUnavailable
@@ -63,24 +64,33 @@ class WebProblem(Exception):  # noqa: N818 - an answer that a route or a reader 
 
 def answer(code: str, fields: Mapping[str, str] | None = None, status: int | None = None, **members: Any) -> Response:
     """Write one problem document; `members` replace or extend the table's."""
-    problem = PROBLEMS[code]
-    g.problem_code = code
-    document: dict[str, Any] = {
-        "type": f"{runtime().settings.public_url.rstrip('/')}/problems/{code}",
-        "title": problem.title,
-        "status": status or problem.status,
-        "detail": problem.detail,
-        "code": code,
-        "action": problem.action,
-        "retryable": problem.retryable,
-        "request_id": g.get("request_id"),
-    }
-    if problem.tells_time:
+    # NOTE: `g` looks itself up at each use; forged tokens come in floods, and this runs for each.
+    kept = app_ctx.g
+    kept.problem_code = code
+    document = {**_document(code, runtime().settings.public_url), "request_id": kept.get("request_id")}
+    if status is not None:
+        document["status"] = status
+    if PROBLEMS[code].tells_time:
         document["server_time"] = int(time.time())
     document.update(members)
     headers = {**NO_STORE, **(fields or {})}
     body = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     return JsonAnswer(body, document["status"], headers, content_type=CONTENT_TYPE)
+
+
+@cache
+def _document(code: str, public_url: str) -> Mapping[str, Any]:
+    """What the table says of a code, as it stands in every answer."""
+    problem = PROBLEMS[code]
+    return {
+        "type": f"{public_url.rstrip('/')}/problems/{code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": code,
+        "action": problem.action,
+        "retryable": problem.retryable,
+    }
 
 
 def install(app: Flask) -> None:
@@ -132,7 +142,7 @@ def _refused(fault: Refused) -> Response:
     elif isinstance(fault, InvalidProof):
         said = {"description": fault.fault.value}
         members = {"detail": fault.fault.value}
-    used = scheme_of(request.environ.get("HTTP_AUTHORIZATION"))
+    used = scheme_of(request_ctx.request.environ.get("HTTP_AUTHORIZATION"))
     settings = runtime().settings
     if said:
         value = challenge.refused(

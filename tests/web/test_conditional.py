@@ -1,7 +1,7 @@
 """ETag, If-Match, If-None-Match as proxies and clients really send them (user-data.md U2–U4, U13)."""
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +11,8 @@ from app.web.conditional import (
     NoEntityTags,
     entity_tag,
     is_unmodified,
-    not_modified,
     precondition,
+    representation,
     tags,
     versions,
 )
@@ -169,8 +169,20 @@ def test_is_unmodified_when_if_match_names_another_form_of_the_version_then_it_h
             assert not is_unmodified(current)
 
 
-def test_not_modified_when_answered_then_every_field_and_no_body():
+def test_representation_when_the_asker_has_it_then_the_same_fields_and_nothing_is_written():
     """RFC 9110 §15.4.5: Cache-Control, Content-Location, Date, ETag, Expires, Vary."""
-    answer = not_modified('"42"', {"Vary": "Authorization", "Link": "<x>"})
-    assert (answer.status_code, answer.data) == (304, b"")
-    assert (answer.headers["ETag"], answer.headers["Vary"], answer.headers["Link"]) == ('"42"', "Authorization", "<x>")
+    written: list[bytes] = []
+
+    def write() -> bytes:
+        written.append(b"{}")
+        return written[-1]
+
+    def answer(**sent: str) -> Response:
+        with Flask("x").test_request_context(headers=sent):
+            return representation('"42"', write, more={"Link": "<x>"})
+
+    known, sent = answer(**{"If-None-Match": '"42"'}), answer(**{"If-None-Match": '"41"'})
+    assert (known.status_code, known.data, sent.status_code, sent.data) == (304, b"", 200, b"{}\n")
+    assert len(written) == 1
+    for field in ("Cache-Control", "ETag", "Vary", "Link"):
+        assert known.headers[field] == sent.headers[field]

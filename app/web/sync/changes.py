@@ -15,9 +15,8 @@ from app.oauth.access_token import AccessToken
 from app.records.changes import Question, changes, nothing_new
 from app.records.names import collections_in
 from app.records.terms import Limits
-from app.web.answers import PRIVATE, json_text
 from app.web.auth import access_token
-from app.web.conditional import is_unmodified, not_modified
+from app.web.conditional import representation
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
 from app.web.runtime import runtime
@@ -49,8 +48,7 @@ def get_changes() -> Response:
     if page is None:
         with parts.database.read() as session:
             page = changes(session, identity, question, limits, now)
-    fields = {**PRIVATE, "ETag": f'"{page.cursor}"'}
-    return not_modified(fields["ETag"], fields) if is_unmodified(fields["ETag"]) else json_text(page.body(), fields)
+    return representation(f'"{page.cursor}"', page.body)
 
 
 def _question(token: AccessToken, limits: Limits) -> Question:

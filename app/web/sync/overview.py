@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from app.records import overview as domain
 from app.records.clearing import clear
 from app.users.identity import Identity
-from app.web.answers import PRIVATE, json_answer, json_text
+from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
-from app.web.conditional import is_unmodified, not_modified, precondition
+from app.web.conditional import precondition, representation
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
 from app.web.runtime import runtime
@@ -90,6 +90,4 @@ def _document(collection: domain.Collection) -> dict[str, Any]:
 def _answer(document: dict[str, Any]) -> Response:
     """Answer, or 304. The limits and the schemas are the operator's and have no seq: the content makes the tag."""
     body = orjson.dumps(document)
-    etag = f'"{sha256(body).hexdigest()[:32]}"'
-    fields = {**PRIVATE, "ETag": etag}
-    return not_modified(etag, fields) if is_unmodified(etag) else json_text(body, fields)
+    return representation(f'"{sha256(body).hexdigest()[:32]}"', lambda: body)

@@ -9,6 +9,7 @@ Source  RFC 7396, RFC 9110 §13; docs/contracts/user-data.md §2, U2–U6
 
 from datetime import UTC, datetime
 
+import orjson
 from flask import Response
 from sqlalchemy.orm import Session
 
@@ -20,7 +21,7 @@ from app.records.operations import Operation
 from app.users.identity import Identity
 from app.web.answers import PRIVATE, json_answer
 from app.web.auth import access_token
-from app.web.conditional import entity_tag, is_unmodified, not_modified, precondition
+from app.web.conditional import entity_tag, precondition, representation
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
@@ -55,10 +56,7 @@ def get_preferences() -> Response:
     parts = runtime()
     with parts.database.read() as session:
         found = domain.find(session, parts.identity_of(access_token()), datetime.now(UTC))
-    fields = {**PRIVATE, "ETag": entity_tag(found.seq)}
-    if is_unmodified(fields["ETag"], found):
-        return not_modified(fields["ETag"], fields)
-    return json_answer(preferences_document(found), fields)
+    return representation(entity_tag(found.seq), lambda: orjson.dumps(preferences_document(found)), current=found)
 
 
 @blueprint.put(_PATH)

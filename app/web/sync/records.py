@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 from flask import Response, request
 from sqlalchemy.orm import Session
 
@@ -21,9 +22,9 @@ from app.records.operation_shapes import data_in
 from app.records.operations import Operation
 from app.records.record import Record
 from app.users.identity import Identity
-from app.web.answers import PRIVATE, json_answer, json_text, no_content
+from app.web.answers import PRIVATE, json_answer, no_content
 from app.web.auth import access_token
-from app.web.conditional import entity_tag, is_unmodified, not_modified, precondition
+from app.web.conditional import entity_tag, precondition, representation
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
 from app.web.policy import require_scopes
@@ -61,9 +62,7 @@ def list_records(collection: str) -> Response:
     identity, now, size = parts.identity_of(access_token()), datetime.now(UTC), page_size()
     with parts.database.read() as session:
         page = reading.page(session, identity, collection, parts.terms.limits, now, size=size, token=token)
-    etag = entity_tag(page.seq)
-    fields = {**PRIVATE, "ETag": etag, **_link(collection, page.next, size)}
-    return not_modified(etag, fields) if is_unmodified(etag) else json_text(page.body(), fields)
+    return representation(entity_tag(page.seq), page.body, more=_link(collection, page.next, size))
 
 
 @blueprint.post(_LIST)
@@ -92,10 +91,7 @@ def get_record(collection: str, record_id: str) -> Response:
     parts, now = runtime(), datetime.now(UTC)
     with parts.database.look() as session:
         found = reading.find(session, parts.identity_of(access_token()), collection, record_id, now)
-    fields = {**PRIVATE, "ETag": entity_tag(found.seq)}
-    if is_unmodified(fields["ETag"], found):
-        return not_modified(fields["ETag"], fields)
-    return json_answer(record_document(found), fields)
+    return representation(entity_tag(found.seq), lambda: orjson.dumps(record_document(found)), current=found)
 
 
 @blueprint.put(_ONE)
