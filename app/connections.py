@@ -24,6 +24,8 @@ _BEGIN = {
 }
 # What stands between us and the server (a balancer, a NAT) forgets silent connections after minutes at the earliest.
 _TRUSTED_IDLE_SECONDS = 30.0
+# Beside those that the pool keeps, for health checks.
+OVERFLOW = 2
 
 
 def engine_of(
@@ -40,7 +42,7 @@ def engine_of(
     engine = create_engine(
         address,
         pool_size=pool_size,
-        max_overflow=2,
+        max_overflow=OVERFLOW,
         hide_parameters=True,  # they are users' data, and an error's text ends up in the log
         pool_timeout=pool_timeout_seconds,
         connect_args=_connect_arguments(address, lock_timeout_seconds, statement_timeout_seconds),

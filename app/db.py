@@ -22,7 +22,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from app import schema_version
-from app.connections import engine_of
+from app.connections import OVERFLOW, engine_of
 
 T = TypeVar("T")
 
@@ -165,11 +165,11 @@ class Database:
         with self.read() as session:
             return schema_version.is_current(session.connection())
 
-    def connections(self) -> tuple[int, int]:
-        """Tell how many of this process's connections are in use, and how many are open."""
+    def connections(self) -> tuple[int, int, int]:
+        """Tell how many of this process's connections are in use, how many are open, and how many there may be."""
         pool = cast("QueuePool", self.engine.pool)
         used = pool.checkedout()
-        return used, used + pool.checkedin()
+        return used, used + pool.checkedin(), pool.size() + OVERFLOW
 
     def dispose(self) -> None:
         """Close the connections; the next use opens new ones."""

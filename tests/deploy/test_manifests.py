@@ -12,14 +12,21 @@ import yaml
 from app.web.catalogue import PROBLEMS
 from app.web.metrics.registry import Metrics
 from config.settings import Settings
+from tests.support.api import running, settings_for
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = [path for path in sorted((DEPLOY / "kubernetes").glob("*.yaml")) if path.name != "kustomization.yaml"]
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "rules.yaml").read_text())["groups"][0]["rules"]
+CASES = yaml.safe_load((DEPLOY / "prometheus" / "rules_test.yaml").read_text())["tests"]
 SETTINGS = {name.upper() for name in Settings.__dataclass_fields__} | {"TENANT_ISSUER", "API_AUDIENCE", "AUTH0_DOMAIN"}
 CODE = re.compile(r'code[!=]~?"([^"]+)"')
+ROUTE = re.compile(r'route(?:=|!=|=~|!~)"([^"]+)"')
 METRIC = re.compile(r"\bpostern_[a-z_]+\b")
+SERIES = re.compile(r"(\w+)\{(.*)\}")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+# What Prometheus adds to every series of a scrape; `up` is its own.
+OF_THE_SCRAPE = {"instance", "job"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -40,15 +47,22 @@ WORKLOADS = [
 ]
 
 
+def exposed() -> dict[str, set[str]]:
+    """Every series name that a scrape can show, with its labels."""
+    named: dict[str, set[str]] = {}
+    for metric in vars(Metrics()).values():
+        for family in metric.collect() if hasattr(metric, "_labelnames") else ():
+            labels, name = set(metric._labelnames), family.name
+            if family.type == "histogram":
+                named |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+            else:
+                named[name + ("_total" if family.type == "counter" else "")] = labels
+    return named
+
+
 def exposed_names() -> set[str]:
-    """Every series name that a scrape can show."""
-    names = set()
-    for family in Metrics().registry.collect():
-        if family.type == "histogram":
-            names |= {family.name, *(f"{family.name}_{end}" for end in ("bucket", "sum", "count"))}
-        else:
-            names.add(family.name + ("_total" if family.type == "counter" else ""))
-    return names
+    """The same without labels, and with the histograms' own names."""
+    return set(exposed()) | {name.removesuffix("_bucket") for name in exposed() if name.endswith("_bucket")}
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
@@ -105,8 +119,8 @@ def test_alert_when_parsed_then_good_promql_over_metrics_that_exist(rule: dict[s
     """Every metric that the rules or documents name exists."""
     promql_parser.parse(rule["expr"])
     named = set(METRIC.findall(rule["expr"]))
-    assert named
-    assert named <= exposed_names()
+    assert named or re.search(r'\bup\{job="postern"\}', rule["expr"])
+    assert named <= set(exposed())
     codes = {code for match in CODE.findall(rule["expr"]) for code in match.split("|")}
     assert codes <= {"accepted", *PROBLEMS}
     assert rule["annotations"]["summary"]
@@ -124,3 +138,42 @@ def test_documents_when_they_name_metrics_then_these_exist():
 def test_runbook_when_an_alert_fires_then_it_has_a_section():
     operating = (ROOT / "docs" / "operating.md").read_text()
     assert [rule["alert"] for rule in RULES if f"`{rule['alert']}`" not in operating] == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_alert_when_it_has_cases_then_it_fires_in_one_and_not_in_another(rule: dict[str, Any]):
+    """`promtool test rules` runs them (interop/test_alerts.py); that there are some is seen here."""
+    told = [told for case in CASES for told in case["alert_rule_test"] if told["alertname"] == rule["alert"]]
+    assert [one for one in told if one.get("exp_alerts")]
+    assert [one for one in told if not one.get("exp_alerts")]
+    # A case in which it never fires, not only a moment before the others' end.
+    quiet = [case for case in CASES if {one["alertname"] for one in case["alert_rule_test"]} == {rule["alert"]}]
+    assert [case for case in quiet if not any(one.get("exp_alerts") for one in case["alert_rule_test"])]
+
+
+def test_cases_when_they_name_an_alert_then_there_is_one():
+    named = {told["alertname"] for case in CASES for told in case["alert_rule_test"]}
+    assert named == {rule["alert"] for rule in RULES}
+
+
+def test_cases_when_they_name_series_then_these_exist_with_exactly_their_labels():
+    """A case over a series that no scrape shows would prove nothing."""
+    known = {"up": set[str](), **exposed()}
+    for text in {one["series"] for case in CASES for one in case["input_series"]}:
+        series = SERIES.fullmatch(text)
+        assert series, text
+        labels = dict(LABEL.findall(series[2]))
+        assert set(labels) == known[series[1]] | OF_THE_SCRAPE, text
+        assert labels.get("code", "accepted") in {"accepted", *PROBLEMS}, text
+
+
+def test_routes_when_rules_and_cases_name_them_then_the_api_has_them(tmp_path: Path):
+    """A route that is called otherwise would silence its alert."""
+    with running(settings_for(tmp_path, f"sqlite:///{tmp_path / 'postern.db'}")) as api:
+        routes = {rule.rule for rule in api.app.url_map.iter_rules()}
+    named = {name for rule in RULES for match in ROUTE.findall(rule["expr"]) for name in match.split("|")}
+    of_cases = {
+        dict(LABEL.findall(one["series"])).get("route", "/v1") for case in CASES for one in case["input_series"]
+    }
+    assert {"/readyz", "/v1/me/export"} <= named
+    assert named | of_cases <= routes

@@ -148,7 +148,8 @@ class CachedKeySource:
             if held is not None and held.keys.find(*name) is not None:
                 # A fetch has landed since the caller looked.
                 return None
-            self._unknown_looked_up += 1
+            # Without any keys in use every name is looked up, and that says nothing about the name.
+            self._unknown_looked_up += held is not None
             first_seen = self._unknown.first_seen(name, now)
             if held is not None and self._proves_unknown(held, first_seen):
                 raise InvalidToken(Reason.UNKNOWN_KEY)

@@ -41,7 +41,7 @@ class KeyState:
     fetches_failed: int = 0
     """Attempts that failed, so far in this process."""
     unknown_looked_up: int = 0
-    """Look-ups of a key that was not held, so far in this process."""
+    """Look-ups of a key that the held set lacks, so far in this process; without a set in use there are none."""
     from_snapshot: bool = False
     """What is held comes from the copy on disk (K8): no fetch has succeeded in this process yet."""
     snapshot_age_seconds: float | None = None

@@ -9,12 +9,14 @@ Source  docs/operating.md "Metrics"
 
 import base64
 from functools import cache, lru_cache
+from math import inf
 
 import orjson
 from prometheus_client import Counter
 
 from app.oauth.keys.source import KeyState
 from app.oauth.reasons import Reason
+from app.web.catalogue import PROBLEMS
 from app.web.metrics.registry import Metrics
 from app.web.request_log import Served
 from app.web.runtime import Runtime
@@ -23,6 +25,9 @@ _OF_TOKENS = frozenset(reason.code for reason in Reason)
 _UNKNOWN = "unknown"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ISSUERS_REMEMBERED = 512
+_SERVER_ERROR = 500
+# What has never happened is older than any threshold; a gauge that nobody sets is 0, or missing, and says "just now".
+_NEVER = inf
 
 
 class Counting:
@@ -36,6 +41,11 @@ class Counting:
         self._problems = cache(metrics.problems.labels)
         self._claimed = lru_cache(_ISSUERS_REMEMBERED)(self._issuer_in)
         self._before: dict[object, int] = {}
+        self._keeps_copies = parts.settings.jwks_file is None and parts.settings.jwks_snapshot_dir is not None
+        for problem in PROBLEMS.values():
+            if problem.status >= _SERVER_ERROR:
+                # There from the start: of a series that appears with its first error, no rate shows that error.
+                self._problems(problem.code)
 
     def request(self, served: Served) -> None:
         """Count one request."""
@@ -60,11 +70,11 @@ class Counting:
             self._look_at_keys(source.state())
         revoked = parts.denylist.state()
         metrics.denylist_entries.set(revoked.entries)
-        if revoked.age_seconds is not None:
-            metrics.denylist_age.set(revoked.age_seconds)
-        used, opened = parts.database.connections()
+        metrics.denylist_age.set(_NEVER if revoked.age_seconds is None else revoked.age_seconds)
+        used, opened, limit = parts.database.connections()
         metrics.pool_used.set(used)
         metrics.pool_open.set(opened)
+        metrics.pool_limit.set(limit)
         metrics.limits_alone.set(int(parts.limiter is not None and parts.limiter.state().error is not None))
         metrics.draining.set(int(parts.drain.has_begun))
 
@@ -77,6 +87,8 @@ class Counting:
             metrics.key_age.labels(issuer).set(state.age_seconds)
         if state.snapshot_age_seconds is not None:
             metrics.snapshot_age.labels(issuer).set(state.snapshot_age_seconds)
+        elif self._keeps_copies:
+            metrics.snapshot_age.labels(issuer).set(_NEVER)
         self._add(metrics.key_fetches.labels(issuer, "success"), state.fetches - state.fetches_failed)
         self._add(metrics.key_fetches.labels(issuer, "failure"), state.fetches_failed)
         self._add(metrics.unknown_keys.labels(issuer), state.unknown_looked_up)

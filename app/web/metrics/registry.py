@@ -11,6 +11,8 @@ import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 
+from app.web.metrics.mapped import ReservedFile
+
 # From a cached token's fraction of a millisecond to the statement time-out.
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
@@ -30,6 +32,7 @@ class _Process:
 
 
 if values.ValueClass is not values.MutexValue:
+    values.MmapedDict = ReservedFile  # type: ignore[attr-defined]
     values.ValueClass = values.MultiProcessValue(_Process())  # type: ignore[no-untyped-call]
 
 
@@ -71,6 +74,7 @@ class Metrics:
         )
         self.pool_used = _gauge(own, "postern_database_connections_used", "Database connections in use", "livesum")
         self.pool_open = _gauge(own, "postern_database_connections_open", "Database connections open", "livesum")
+        self.pool_limit = _gauge(own, "postern_database_connections_limit", "Database connections at most", "livesum")
         self.limits_alone = _gauge(
             own,
             "postern_limits_counted_alone",

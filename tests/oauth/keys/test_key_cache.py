@@ -97,6 +97,23 @@ def test_find_when_nothing_is_held_fetches_once_and_holds(issuer: Issuer, source
     assert source.issuer == issuer.url
 
 
+def test_unknown_when_no_set_is_held_then_not_counted_for_nobody_knows_the_name(
+    issuer: Issuer, clock: Clock, source: CachedKeySource
+):
+    """An outage past its grace looked like a flood of made-up names: PosternUnknownKeys fired beside the truth."""
+    issuer.down()
+    with pytest.raises(KeysUnavailable):
+        source.find("old", "RS256")
+    assert source.state().unknown_looked_up == 0
+    issuer.up()
+    clock.pass_seconds(60)
+    source.find("old", "RS256")
+    assert source.state().unknown_looked_up == 0
+    with pytest.raises(InvalidToken):
+        source.find("made-up", "RS256")
+    assert source.state().unknown_looked_up == 1
+
+
 def test_state_tells_what_is_held(issuer: Issuer, clock: Clock, source: CachedKeySource):
     """K10: "`/readyz` is 503 until keys are held for the first time"."""
     issuer.rotate(OLD, new_rsa_key(bits=1024))

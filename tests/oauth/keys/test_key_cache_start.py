@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from app.oauth.keys.snapshot_keeper import SnapshotKeeper
 from app.oauth.keys.source import KeySource, start_all
 from tests.support.issuer import JWKS, SILENT, Issuer
 from tests.support.tokens import rsa_key
+from tests.support.waiting import wait_until
 
 OLD, NEW = rsa_key("old"), rsa_key("new")
 PATIENCE_SECONDS = 30.0
@@ -70,13 +70,6 @@ def started(source: CachedKeySource) -> CachedKeySource:
 
 def ended(source: CachedKeySource) -> None:
     source.stop()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def test_start_when_the_tenant_is_down_serves_from_the_copy_until_the_bound(issuer: Issuer, host: Host):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from app.oauth.keys.jwks import VerificationKey
 from app.oauth.keys.lifetimes import Lifetimes
 from tests.support.issuer import DISCOVERY, JWKS, SILENT, Issuer
 from tests.support.tokens import rsa_key
+from tests.support.waiting import wait_until
 
 OLD, NEW = rsa_key("old"), rsa_key("new")
 ROOT = Path(__file__).parents[3]
@@ -53,13 +53,6 @@ def source_of(issuer: Issuer, **lifetimes: float) -> CachedKeySource:
 
 def short_lived(issuer: Issuer) -> CachedKeySource:
     return source_of(issuer, min_ttl_seconds=0.1, max_ttl_seconds=0.1)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def refreshers() -> int:

@@ -2,8 +2,6 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from app.oauth.keys.jwks import parse_key_set
 from app.oauth.keys.snapshot import KeySnapshot, Snapshot
 from app.oauth.keys.snapshot_keeper import SnapshotKeeper
 from tests.support.tokens import ISSUER, key_set, rsa_key
+from tests.support.waiting import wait_until
 
 NOW = 1_800_000_000.0
 PATIENCE_SECONDS = 30.0
@@ -138,13 +137,6 @@ def test_finish_when_the_disk_hangs_does_not_wait_for_it(keeper: SnapshotKeeper,
     assert not disk.let_go.is_set()
     disk.let_go.set()
     wait_until(lambda: keeper.age_seconds() is not None)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def test_offer_when_the_folder_cannot_be_written_warns_once_for_the_outage(
