@@ -15,9 +15,8 @@ from functools import cache, partial
 from typing import Any
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.workers.gthread import ThreadWorker
 
-from config.connection import BoundedConnection
+from config.reception import Reception
 from config.settings import Settings
 
 _log = logging.getLogger("postern.gunicorn")
@@ -28,20 +27,24 @@ _STATUSES: dict[type[BaseException], tuple[int, str]] = {
 }
 
 
-class ProblemWorker(ThreadWorker):
+class ProblemWorker(Reception):
     """A worker that no client can hold, and whose own refusals are problem documents."""
 
-    def handle(self, conn: Any) -> Any:
-        """Read and answer one request, within the bounds."""
-        if not isinstance(conn.sock, BoundedConnection):
-            conn.sock = BoundedConnection(conn.sock, max(settings().max_body_bytes, settings().max_batch_bytes))
-        conn.sock.begin_head()
-        return super().handle(conn)
+    def init_process(self) -> None:
+        """Take the bounds from the settings, then begin."""
+        self.max_body_bytes = max(settings().max_body_bytes, settings().max_batch_bytes)
+        super().init_process()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Hand a request whose head is complete to the app."""
+        """Hand a request whose head is complete to the app; keep the connection if all of it was read."""
         conn.sock.begin_body()
         return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Read what the app left of a body that is there; what is not there is not waited for."""
+        if not keepalive or not conn.sock.is_whole:
+            return False
+        return bool(super()._keepalive_after(conn, keepalive)) and conn.sock.has_all  # type: ignore[misc]
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Leave the balancer first: /readyz says no, requests are still taken, and then gunicorn's own end."""
@@ -54,7 +57,8 @@ class ProblemWorker(ThreadWorker):
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's
         """Refuse what cannot be parsed; log its kind alone, for its text repeats the request."""
         if isinstance(exc, ParseException):
-            _log.warning("refused a request that is no valid HTTP: %s", type(exc).__name__)
+            # No more than info: anyone can send such.
+            _log.info("refused a request that is no valid HTTP: %s", type(exc).__name__)
             answer = problem(*_STATUSES.get(type(exc), (400, "Bad Request")))
         else:
             _log.error("unexpected", exc_info=exc)

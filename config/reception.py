@@ -1,0 +1,175 @@
+"""Let requests arrive, and answers leave, while no thread waits for the client.
+
+Takes   connections, from anyone
+Gives   Reception: a gthread worker whose threads get requests that are there, and whose main loop never waits
+Raises  nothing of its own
+Not     what of a connection is bounded (connection.py), answers (worker.py)
+Source  RFC 9112 §9.5, §9.6; docs/decisions.md "Slow clients"
+
+gunicorn's gthread gives a connection to a thread when it is accepted, and its main loop waits up to 2 s for a client
+that does not close: so a handful of silent clients keeps all others waiting. Here the main loop reads what comes, and
+a thread is asked when a request is whole; an answer that a client does not take leaves its thread at once.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
+from socket import SHUT_WR, socket
+from typing import Any, Final
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from config.connection import BoundedConnection, Buffers
+
+MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
+_LOOK_AT_DEADLINES_EVERY_SECONDS: Final = 0.25
+# Idle connections make room before the last one is taken.
+_FULL: Final = 0.9
+
+
+class Reception(ThreadWorker):
+    """A worker that no client can hold by being slow."""
+
+    max_body_bytes: int
+    """What a body may hold; said by whoever knows the settings."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._buffers = Buffers(MAX_BUFFERED_BYTES)
+        # Insertion order: what has waited longest comes first.
+        self._waiting: dict[TConn, Callable[[TConn], None]] = {}
+        self._look_at = 0.0
+
+    def accept(self, listener: socket) -> None:
+        """Take a connection; a thread hears of it when a request is there."""
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            # Another worker was faster, or the client is gone again.
+            return
+        self.nr_conns += 1
+        conn: Any = TConn(self.cfg, client, address, listener.getsockname())
+        conn.sock = BoundedConnection(client, self.max_body_bytes, self._buffers)
+        conn.data_ready = True
+        self._receive(conn)
+
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """Begin the next request of a connection that was kept."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        conn.sock.begin()
+        self._receive(conn)
+
+    def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
+        """Get rid of what is left of the answer, then keep the connection or say goodbye."""
+        is_kept = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        if not conn.sock.has_unsent:
+            self._answered(conn, is_kept=is_kept)
+            return
+        conn.sock.begin_sending()
+        conn.sock.settimeout(0)
+        self._wait(conn, EVENT_WRITE, partial(self._send, is_kept=is_kept), self._drop)
+
+    def murder_pending(self) -> None:
+        """Look at the deadlines; gunicorn's loop asks again and again."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AT_DEADLINES_EVERY_SECONDS
+        for conn in [conn for conn in self._waiting if self._is_over(conn, now)]:
+            on_time_over = self._waiting[conn]
+            self._stop_waiting(conn)
+            on_time_over(conn)
+        while self.keepalived_conns and self.nr_conns > _FULL * self.worker_connections:
+            self._drop_idle()
+
+    def _is_over(self, conn: Any, now: float) -> bool:
+        is_silent = not self.alive and conn.sock.is_silent
+        return bool(now >= conn.sock.deadline or (is_silent and now >= conn.sock.begun_at + LINGER_SECONDS))
+
+    def _receive(self, conn: Any) -> None:
+        """Ask a thread at once if the request is there already, as it mostly is."""
+        if (conn.sock.has_begun and conn.sock.is_ready()) or conn.sock.arrive():
+            self._hand_over(conn)
+        else:
+            self._wait(conn, EVENT_READ, self._arrive, self._give_up)
+
+    def _arrive(self, conn: Any) -> None:
+        if conn.sock.arrive():
+            self._stop_waiting(conn)
+            self._hand_over(conn)
+
+    def _give_up(self, conn: Any) -> None:
+        """Refuse a body that did not arrive in time; of half a head there is nothing to answer."""
+        if conn.sock.has_head:
+            self._hand_over(conn)
+        else:
+            self._drop(conn)
+
+    def _hand_over(self, conn: Any) -> None:
+        conn.sock.hand_over()
+        self.enqueue_req(conn)
+
+    def _send(self, conn: Any, *, is_kept: bool) -> None:
+        try:
+            conn.sock.send_more()
+        except OSError:
+            self._stop_waiting(conn)
+            self._drop(conn)
+            return
+        if not conn.sock.has_unsent:
+            self._stop_waiting(conn)
+            self._answered(conn, is_kept=is_kept)
+
+    def _answered(self, conn: Any, *, is_kept: bool) -> None:
+        if not is_kept:
+            self._say_goodbye(conn)
+        elif conn.sock.has_begun:
+            # The next request came together with this one.
+            conn.sock.begin()
+            conn.sock.settimeout(0)
+            self._receive(conn)
+        else:
+            kept: Future[Any] = Future()
+            kept.set_result(True)
+            super().finish_request(conn, kept)
+
+    def _say_goodbye(self, conn: Any) -> None:
+        """Close our end, and read until the client closes its own: a reset could take the answer with it (§9.6)."""
+        try:
+            conn.sock.shutdown(SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.sock.settimeout(0)
+        conn.sock.deadline = time.monotonic() + LINGER_SECONDS
+        self._wait(conn, EVENT_READ, self._discard, self._drop)
+
+    def _discard(self, conn: Any) -> None:
+        if conn.sock.discard():
+            self._stop_waiting(conn)
+            self._drop(conn)
+
+    def _drop(self, conn: Any) -> None:
+        self.nr_conns -= 1
+        with suppress(OSError):
+            conn.close()
+
+    def _drop_idle(self) -> None:
+        conn = self.keepalived_conns.popleft()
+        self.poller.unregister(conn.sock)
+        self._drop(conn)
+
+    def _wait(
+        self, conn: Any, event: int, on_event: Callable[[Any], None], on_time_over: Callable[[Any], None]
+    ) -> None:
+        self._waiting[conn] = on_time_over
+        self.poller.register(conn.sock, event, lambda _socket: on_event(conn))
+
+    def _stop_waiting(self, conn: Any) -> None:
+        del self._waiting[conn]
+        self.poller.unregister(conn.sock)
