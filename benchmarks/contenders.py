@@ -10,7 +10,6 @@ on that production has: metrics shared between workers, a log line for each requ
 limiter counts in variants of its own, for what it costs depends on where it counts.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,10 +20,10 @@ from app.commands.db import upgrade
 from app.db import Database
 from app.stores.revocations import Revocations
 from benchmarks import environments
-from benchmarks.credentials import AUDIENCE, ISSUER, Credentials, key_server, subject
+from benchmarks.credentials import Credentials, key_server, subject
 from benchmarks.denylist import made_up
 from benchmarks.figures import BARE
-from benchmarks.servers import Server, free_port, granian, running, serving
+from benchmarks.servers import Server, deployed, free_port, granian, running, serving
 from benchmarks.store import valkey
 
 HOT, UNSEEN = "hot token", "first sight"
@@ -39,23 +38,12 @@ _VALIDATORS: Final = {AUTHLIB: "authlib", AUTH0: "auth0", JWT_EXTENDED: "jwt_ext
 
 def settings(credentials: Credentials, directory: Path) -> dict[str, str]:
     """The API as it is deployed, with one worker and a database that is migrated and has revocations."""
-    keys, database = directory / "jwks.json", directory / "token.db"
-    keys.write_text(json.dumps(credentials.key_set))
+    database = directory / "token.db"
     database.unlink(missing_ok=True)
     url = f"sqlite:///{database}"
     upgrade(url)
     _revoke(url)
-    return {
-        "TENANT_ISSUER": ISSUER,
-        "API_AUDIENCE": AUDIENCE,
-        "JWKS_FILE": str(keys),
-        "DATABASE_URL": url,
-        "WEB_CONCURRENCY": "1",
-        "WEB_THREADS": "8",
-        "DRAIN_SECONDS": "0",
-        "LOG_FORMAT": "json",
-        "LOG_LEVEL": "info",
-    }
+    return {**deployed(credentials, directory / "jwks.json", url), "WEB_THREADS": "8", "DRAIN_SECONDS": "0"}
 
 
 @contextmanager

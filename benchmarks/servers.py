@@ -1,11 +1,12 @@
 """One server with one worker for each variant, all with the API's own configuration, watched from outside.
 
 Takes   a WSGI entry, settings, the environment whose programs are used
-Gives   Server: its port, its worker's processor time and memory
+Gives   Server: its port, its worker's processor time and memory;  deployed(): settings of the API
 Raises  ServerFailed if it does not answer in time
 Not     the load (load.py)
 """
 
+import json
 import os
 import shlex
 import socket
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
+
+from benchmarks.credentials import AUDIENCE, ISSUER, Credentials
 
 ROOT = Path(__file__).parent.parent
 _START_SECONDS = 30
@@ -63,6 +66,20 @@ class Server:
             None if shared is None else shared / _MEGABYTE,
             None if unique is None else unique / _MEGABYTE,
         )
+
+
+def deployed(credentials: Credentials, keys: Path, database_url: str) -> dict[str, str]:
+    """What the API is told where it is deployed, with one worker; its tenant's keys are written to that file."""
+    keys.write_text(json.dumps(credentials.key_set))
+    return {
+        "TENANT_ISSUER": ISSUER,
+        "API_AUDIENCE": AUDIENCE,
+        "JWKS_FILE": str(keys),
+        "DATABASE_URL": database_url,
+        "WEB_CONCURRENCY": "1",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "info",
+    }
 
 
 @contextmanager

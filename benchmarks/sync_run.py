@@ -6,12 +6,12 @@ Raises  OSError if the key file cannot be written
 Not     the measurements (sync_size.py, sync_peers.py)
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.credentials import AUDIENCE, ISSUER, Credentials
+from benchmarks.credentials import Credentials
+from benchmarks.servers import deployed
 from benchmarks.sync_databases import Cluster
 
 
@@ -28,16 +28,8 @@ class Run:
 
     def settings(self, url: str) -> dict[str, str]:
         """The API's settings; the limits are counted, and high enough for users who do nothing but ask."""
-        keys = self.directory / "sync-jwks.json"
-        keys.write_text(json.dumps(self.credentials.key_set))
         return {
-            "TENANT_ISSUER": ISSUER,
-            "API_AUDIENCE": AUDIENCE,
-            "JWKS_FILE": str(keys),
-            "DATABASE_URL": url,
-            "WEB_CONCURRENCY": "1",
-            "LOG_FORMAT": "json",
-            "LOG_LEVEL": "info",
+            **deployed(self.credentials, self.directory / "sync-jwks.json", url),
             "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",
             "RATE_LIMIT_WRITES_PER_MINUTE": "1000000",
         }

@@ -33,17 +33,12 @@ def fresh(kind: str, directory: Path, *, synchronous_commit: bool = True) -> Ite
         yield url
         return
     # A new name each time: the server's package remembers folders, and would not make a removed one anew.
-    server = PostgresqlServer(f"proof-{uuid4().hex[:8]}")
-    server.enter()
-    try:
-        with server.database() as url:
-            upgrade(url)
-            with psycopg.connect(url, autocommit=True) as connection:
-                if kind == PARTITIONED:
-                    partition(connection)
-                if synchronous_commit:
-                    name = connection.info.dbname
-                    connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
-            yield url
-    finally:
-        server.leave()
+    with PostgresqlServer(f"proof-{uuid4().hex[:8]}") as server, server.database() as url:
+        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            if kind == PARTITIONED:
+                partition(connection)
+            if synchronous_commit:
+                name = connection.info.dbname
+                connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
+        yield url

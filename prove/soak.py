@@ -28,7 +28,6 @@ import requests
 
 from dev.processes import free_port
 from prove.databases import POSTGRESQL, fresh
-from tests.support import tokens
 from tests.support.chaos_devices import Crew, Tally
 from tests.support.chaos_traffic import bad, first_sight, hot, records, refused
 from tests.support.gunicorn_server import GunicornServer
@@ -81,11 +80,9 @@ def growth_mb(samples: list[Sample]) -> float:
 
 
 def _soaked(directory: Path, database_url: str, minutes: float, tally: Tally) -> list[Sample]:
-    keys, metrics_port = directory / "jwks.json", free_port()
-    keys.write_bytes(tokens.key_set(tokens.rsa_key()))
+    metrics_port = free_port()
     settings = {
         "DATABASE_URL": database_url,
-        "JWKS_FILE": str(keys),
         "WEB_CONCURRENCY": "1",
         "TOKEN_CACHE_SIZE": "2000",
         "METRICS_PORT": str(metrics_port),
@@ -96,16 +93,15 @@ def _soaked(directory: Path, database_url: str, minutes: float, tally: Tally) ->
         "MAX_RECORDS_PER_COLLECTION": "200",
         "LOG_LEVEL": "warning",
     }
-    server, crew = GunicornServer(directory, tokens.ISSUER, **settings), Crew()
-    try:
-        server.start()
-        for work in _WORKS:
-            crew.start(work(server.url, tally))
-        crew.start(partial(_scrape, f"http://127.0.0.1:{metrics_port}/metrics", crew.ends))
-        return _sampled(server, minutes, tally)
-    finally:
-        crew.end(_PATIENCE_SECONDS)
-        server.stop()
+    with GunicornServer.without_tenant(directory, **settings).running() as server:
+        crew = Crew()
+        try:
+            for work in _WORKS:
+                crew.start(work(server.url, tally))
+            crew.start(partial(_scrape, f"http://127.0.0.1:{metrics_port}/metrics", crew.ends))
+            return _sampled(server, minutes, tally)
+        finally:
+            crew.end(_PATIENCE_SECONDS)
 
 
 def _sampled(server: GunicornServer, minutes: float, tally: Tally) -> list[Sample]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_gunicorn import AUDIENCE, Server
 from tests.support import tokens
 from tests.support.api import SCOPES
+from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import Issuer
 
 SECRET = "SECRETvalue0123456789"
@@ -21,7 +21,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 class Wire:
     """A server, and requests to it that no HTTP library would send."""
 
-    def __init__(self, server: Server, authorization: bytes) -> None:
+    def __init__(self, server: GunicornServer, authorization: bytes) -> None:
         self.server, self._authorization = server, authorization
 
     def send(self, data: bytes, *, timeout_seconds: float = 10) -> tuple[int, dict[str, object], bytes]:
@@ -42,16 +42,12 @@ class Wire:
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
     directory: Path = tmp_path_factory.mktemp("attacks")
-    with Issuer() as issuer:
-        issuer.rotate(tokens.rsa_key())
-        server = Server(directory, issuer.url, WEB_THREADS="4")
+    settings = {"WEB_CONCURRENCY": "1", "WEB_THREADS": "4", "RATE_LIMIT_FAILURES_PER_MINUTE": "60"}
+    with Issuer(tokens.rsa_key()) as issuer, GunicornServer(directory, issuer.url, **settings).running() as server:
         now = int(time.time())
         claims = {"iss": issuer.url, "aud": AUDIENCE, "iat": now, "exp": now + 600, "scope": SCOPES}
         token = tokens.mint(tokens.rsa_key(), None, claims)
-        try:
-            yield Wire(server, f"Authorization: Bearer {token}\r\n".encode())
-        finally:
-            server.stop()
+        yield Wire(server, f"Authorization: Bearer {token}\r\n".encode())
 
 
 @pytest.mark.parametrize(

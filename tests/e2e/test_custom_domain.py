@@ -67,10 +67,7 @@ def servers(tmp_path: Path) -> Iterator[ExitStack]:
 
 
 def server_for(servers: ExitStack, directory: Path, *issuers: str) -> GunicornServer:
-    server = GunicornServer(directory, ",".join(issuers), WEB_CONCURRENCY="1")
-    servers.callback(server.stop)
-    server.start()
-    return server
+    return servers.enter_context(GunicornServer(directory, ",".join(issuers), WEB_CONCURRENCY="1").running())
 
 
 def patiently(server: GunicornServer, token: str, path: str = "/v1/whoami") -> requests.Response:

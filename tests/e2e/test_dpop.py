@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,10 @@ import psycopg.sql
 import pytest
 import requests
 
-from app.commands.db import upgrade
 from app.oauth.dpop.faults import Fault
-from tests.e2e.test_gunicorn import AUDIENCE, Server
 from tests.support import tokens
 from tests.support.databases import PostgresqlServer
+from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import Issuer
 from tests.support.proofs import APP_KEY, Request
 from tests.support.valkey import running_valkey
@@ -32,7 +32,7 @@ CALLERS, ROUNDS = 12, 5
 class Hosts:
     """Two hosts of one API, what stops their store, and a bound token."""
 
-    servers: tuple[Server, Server]
+    servers: tuple[GunicornServer, GunicornServer]
     stop_store: Callable[[], None]
     token: str
 
@@ -55,36 +55,31 @@ def hosts(
     request: pytest.FixtureRequest, tmp_path: Path, issuer: Issuer, postgresql_server: PostgresqlServer
 ) -> Iterator[Callable[..., Hosts]]:
     """Starts two hosts with these settings, the first with two workers."""
-    started: list[Server] = []
+    with ExitStack() as stack:
 
-    def start(settings: dict[str, str], stop_store: Callable[[], None]) -> Hosts:
-        common = {"PUBLIC_URL": PUBLIC_URL, **settings}
-        started.append(first := Server(tmp_path, issuer.url, WEB_CONCURRENCY="2", **common))
-        started.append(second := Server(tmp_path, issuer.url, **common))
-        now = int(time.time())
-        claims = {
-            "iss": issuer.url,
-            "aud": AUDIENCE,
-            "iat": now,
-            "exp": now + 600,
-            "cnf": {"jkt": APP_KEY.thumbprint()},
-        }
-        return Hosts((first, second), stop_store, tokens.mint(tokens.rsa_key(), None, claims))
+        def host(workers: int, settings: dict[str, str]) -> GunicornServer:
+            own = {"WEB_CONCURRENCY": f"{workers}", "RATE_LIMIT_FAILURES_PER_MINUTE": "60", "PUBLIC_URL": PUBLIC_URL}
+            return stack.enter_context(GunicornServer(tmp_path, issuer.url, **own | settings).running())
 
-    if request.param == "valkey":
-        with running_valkey() as valkey:
+        def start(settings: dict[str, str], stop_store: Callable[[], None]) -> Hosts:
+            now = int(time.time())
+            claims = {
+                "iss": issuer.url,
+                "aud": AUDIENCE,
+                "iat": now,
+                "exp": now + 600,
+                "cnf": {"jkt": APP_KEY.thumbprint()},
+            }
+            token = tokens.mint(tokens.rsa_key(), None, claims)
+            return Hosts((host(2, settings), host(1, settings)), stop_store, token)
+
+        if request.param == "valkey":
+            # Entered first, so that it goes last.
+            valkey = stack.enter_context(running_valkey())
             yield lambda **settings: start({"SHARED_STORE_URL": valkey.url, **settings}, valkey.stop)
-            _stop(started)
-        return
-    with postgresql_server.database() as url:
-        upgrade(url)
-        yield lambda **settings: start({"DATABASE_URL": url, **settings}, lambda: _shut(postgresql_server, url))
-        _stop(started)
-
-
-def _stop(servers: list[Server]) -> None:
-    for server in servers:
-        server.stop()
+        else:
+            url = stack.enter_context(postgresql_server.database())
+            yield lambda **settings: start({"DATABASE_URL": url, **settings}, lambda: _shut(postgresql_server, url))
 
 
 def _shut(server: PostgresqlServer, url: str) -> None:

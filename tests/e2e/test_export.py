@@ -37,12 +37,8 @@ class Exporting:
     """One worker with one user, whose records are put into the tables at once."""
 
     def __init__(self, directory: Path, url: str) -> None:
-        keys = directory / "jwks.json"
-        keys.write_bytes(tokens.key_set(tokens.rsa_key()))
-        limits = {"EXPORTS_PER_DAY": "20", "RATE_LIMIT_REQUESTS_PER_MINUTE": "0", "RATE_LIMIT_WRITES_PER_MINUTE": "0"}
-        self.server = GunicornServer(
-            directory, tokens.ISSUER, DATABASE_URL=url, JWKS_FILE=str(keys), WEB_CONCURRENCY="1", **limits
-        )
+        settings = {"DATABASE_URL": url, "WEB_CONCURRENCY": "1", "EXPORTS_PER_DAY": "20"}
+        self.server = GunicornServer.without_tenant(directory, **settings)
         self.database = Database(url)
         self.kind = make_url(url).get_backend_name()
         self.server.start()

@@ -1,10 +1,7 @@
 """The API on Granian, a server that knows nothing of our hooks: `granian --interface wsgi wsgi:app`."""
 
-import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,80 +10,35 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.commands.db import upgrade
 from dev.processes import free_port
 from tests.support import tokens
 from tests.support.issuer import Issuer
+from tests.support.server_process import AUDIENCE, ServerProcess
 
-ROOT = Path(__file__).parents[2]
-AUDIENCE = "https://api.example"
 SCOPES = "read:profile read:records write:records"
 
 
-class Granian:
+class Granian(ServerProcess):
     """One worker with eight threads, as docs/performance.md has it."""
 
     def __init__(self, directory: Path, issuer: str) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = directory / "granian.log"
-        database = f"sqlite:///{directory / 'postern.db'}"
-        upgrade(database)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "TENANT_ISSUER": issuer,
-            "API_AUDIENCE": AUDIENCE,
-            "DATABASE_URL": database,
-            "JWKS_SNAPSHOT_DIR": str(directory / "keys"),
-            "METRICS_PORT": str(self.metrics_port),
-            "METRICS_HOST": "127.0.0.1",
-            "LOG_FORMAT": "json",
-        }
+        super().__init__(directory, issuer, {"METRICS_PORT": str(free_port()), "METRICS_HOST": "127.0.0.1"})
+
+    def command(self) -> list[str]:
         options = ["--interface", "wsgi", "--workers", "1", "--blocking-threads", "8", "--port", str(self.port)]
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "granian", *options, "wsgi:app"],
-                cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                requests.get(self.url + "/livez", timeout=5)
-            except requests.RequestException:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
-
-    def request(self, method: str, path: str, token: str, **options: object) -> requests.Response:
-        headers = {"Authorization": f"Bearer {token}"}
-        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return [sys.executable, "-m", "granian", *options, "wsgi:app"]
 
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
-        running.rotate(tokens.rsa_key())
+    with Issuer(tokens.rsa_key()) as running:
         yield running
 
 
 @pytest.fixture
 def server(issuer: Issuer, tmp_path: Path) -> Iterator[Granian]:
-    running = Granian(tmp_path, issuer.url)
-    yield running
-    running.stop()
+    with Granian(tmp_path, issuer.url).running() as started:
+        yield started
 
 
 @pytest.fixture
@@ -120,7 +72,7 @@ def test_granian_when_asked_then_the_same_answers_as_by_gunicorn(server: Granian
     forged = server.request("GET", "/v1/whoami", token[:-8] + "AAAAAAAA")
     assert (forged.status_code, forged.json()["code"]) == (401, "bad_signature")
 
-    ready = requests.get(server.url + "/readyz", timeout=30)
+    ready = server.readiness()
     assert (ready.status_code, ready.json()["checks"]["keys"]["ok"]) == (200, True)
 
 
@@ -143,7 +95,7 @@ def test_granian_when_fields_are_large_then_4xx_and_it_serves_on(server: Granian
 def test_granian_when_scraped_then_the_requests_are_counted_and_logged(server: Granian, token: str):
     for _ in range(3):
         assert server.request("GET", "/v1/whoami", token).status_code == 200
-    scraped = requests.get(f"http://127.0.0.1:{server.metrics_port}/metrics", timeout=30).text
+    scraped = requests.get(f"http://127.0.0.1:{server.settings['METRICS_PORT']}/metrics", timeout=30).text
     count = 'postern_http_request_seconds_count{method="GET",route="/v1/whoami",status="200"} 3.0'
     assert count in scraped
     assert [line["status"] for line in server.lines() if line.get("route") == "/v1/whoami"] == [200] * 3

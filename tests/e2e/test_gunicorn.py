@@ -4,92 +4,44 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import requests
 
-from app.commands.db import upgrade
-from dev.processes import free_port
 from tests.support import tokens
+from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import Issuer
 
-ROOT = Path(__file__).parents[2]
-AUDIENCE = "https://api.example"
-
-
-class Server:
-    """gunicorn with our configuration, in a process group of its own."""
-
-    def __init__(self, directory: Path, issuer: str, **settings: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = directory / f"api-{self.port}.log"
-        database = f"sqlite:///{directory / 'postern.db'}"
-        upgrade(database)
-        environment = {
-            "PATH": os.environ["PATH"],
-            "TENANT_ISSUER": issuer,
-            "API_AUDIENCE": AUDIENCE,
-            "PORT": str(self.port),
-            "DATABASE_URL": database,
-            "JWKS_SNAPSHOT_DIR": str(directory / "keys"),
-            "WEB_CONCURRENCY": "1",
-            "LOG_FORMAT": "json",
-            "DRAIN_SECONDS": "0",
-            "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
-            "RATE_LIMIT_WRITES_PER_MINUTE": "0",
-            **settings,
-        }
-        command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn_conf.py", "wsgi:app"]
-        with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                requests.get(self.url + "/livez", timeout=2)
-            except requests.RequestException:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError(self.log.read_text())
-
-    def get(self, token: str, path: str = "/v1/whoami") -> requests.Response:
-        return requests.get(self.url + path, headers={"Authorization": f"Bearer {token}"}, timeout=20)
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-    def stop(self) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+Start = Callable[..., GunicornServer]
 
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    with Issuer() as running:
+    with Issuer(tokens.rsa_key()) as running:
         yield running
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        server.stop()
+def start(issuer: Issuer, tmp_path: Path) -> Iterator[Start]:
+    """Start the API with one worker; failures count, as they do by default."""
+    with ExitStack() as stack:
+
+        def begin(**settings: str) -> GunicornServer:
+            usual = {"WEB_CONCURRENCY": "1", "RATE_LIMIT_FAILURES_PER_MINUTE": "60"}
+            return stack.enter_context(GunicornServer(tmp_path, issuer.url, **usual | settings).running())
+
+        yield begin
+
+
+@pytest.fixture
+def server(start: Start) -> GunicornServer:
+    return start()
 
 
 def token_for(issuer: Issuer, kid: str | None = None, **claims: object) -> str:
@@ -98,7 +50,7 @@ def token_for(issuer: Issuer, kid: str | None = None, **claims: object) -> str:
     return tokens.mint(issuer.keys[0], {"kid": kid} if kid else None, changes)
 
 
-def withhold_keys(issuer: Issuer, server: Server) -> threading.Event:
+def withhold_keys(issuer: Issuer, server: GunicornServer) -> threading.Event:
     """Let the server's next fetch of the keys hang; what lets it go on is given back."""
     release, asked = threading.Event(), threading.Event()
 
@@ -113,15 +65,14 @@ def withhold_keys(issuer: Issuer, server: Server) -> threading.Event:
     return release
 
 
-def test_first_requests_when_64_come_at_once_then_one_fetch(issuer: Issuer, servers: list[Server], tmp_path: Path):
+def test_first_requests_when_64_come_at_once_then_one_fetch(issuer: Issuer, start: Start):
     """K3: One fetch at a time per issuer and process; 64 concurrent first requests cause one fetch of the keys."""
-    issuer.rotate(tokens.rsa_key())
     issuer.down()
-    servers.append(Server(tmp_path, issuer.url, WEB_THREADS="64", JWKS_TIMEOUT_SECONDS="20"))
-    release = withhold_keys(issuer, servers[0])
+    server = start(WEB_THREADS="64", JWKS_TIMEOUT_SECONDS="20")
+    release = withhold_keys(issuer, server)
     token = token_for(issuer)
     with ThreadPoolExecutor(64) as pool:
-        answers = [pool.submit(servers[0].get, token) for _ in range(64)]
+        answers = [pool.submit(server.get, token) for _ in range(64)]
         time.sleep(0.7)
         release.set()
         statuses = {answer.result().status_code for answer in answers}
@@ -130,15 +81,12 @@ def test_first_requests_when_64_come_at_once_then_one_fetch(issuer: Issuer, serv
     assert issuer.requests["/.well-known/openid-configuration"] == 1
 
 
-def test_unknown_kids_when_2000_are_made_up_then_few_fetches_and_no_good_request_fails(
-    issuer: Issuer, servers: list[Server], tmp_path: Path
-):
+def test_unknown_kids_when_2000_are_made_up_then_few_fetches_and_no_good_request_fails(issuer: Issuer, start: Start):
     """K7: At most 6 such fetches a minute per issuer: made-up kids neither storm the tenant nor block good requests."""
-    issuer.rotate(tokens.rsa_key())
-    servers.append(Server(tmp_path, issuer.url, JWKS_COOLDOWN_SECONDS="0"))
+    server = start(JWKS_COOLDOWN_SECONDS="0")
     good = token_for(issuer)
     made_up = [token_for(issuer, kid=f"made-up-{number}") for number in range(200)]
-    assert servers[0].get(good).status_code == 200
+    assert server.get(good).status_code == 200
     before = issuer.requests["/jwks.json"]
 
     def flood(worker: int) -> list[int]:
@@ -147,12 +95,12 @@ def test_unknown_kids_when_2000_are_made_up_then_few_fetches_and_no_good_request
             for number in range(500):
                 # A new kid each time: the same 200 tokens with their kid renamed are refused before any signature.
                 header = {"Authorization": f"Bearer {renamed(made_up[number % 200], f'{worker}-{number}')}"}
-                statuses.append(session.get(servers[0].url + "/v1/whoami", headers=header, timeout=20).status_code)
+                statuses.append(session.get(server.url + "/v1/whoami", headers=header, timeout=20).status_code)
         return statuses
 
     with ThreadPoolExecutor(8) as pool:
         floods = [pool.submit(flood, worker) for worker in range(4)]
-        fine = [servers[0].get(good).status_code for _ in range(100)]
+        fine = [server.get(good).status_code for _ in range(100)]
         refused = [status for done in floods for status in done.result()]
     assert set(fine) == {200}
     assert len(refused) == 2000
@@ -165,39 +113,33 @@ def renamed(token: str, kid: str) -> str:
     return ".".join([tokens.segment(header), *token.split(".")[1:]])
 
 
-def test_tenant_when_down_then_held_keys_serve_and_readyz_stays_ready(
-    issuer: Issuer, servers: list[Server], tmp_path: Path
-):
+def test_tenant_when_down_then_held_keys_serve_and_readyz_stays_ready(issuer: Issuer, start: Start):
     """K6, K10: the last good set serves; a tenant outage never makes it unready again."""
-    issuer.rotate(tokens.rsa_key())
-    servers.append(Server(tmp_path, issuer.url))
+    server = start()
     token, fresh = token_for(issuer), token_for(issuer, sub="auth0|other")
-    assert servers[0].get(token).status_code == 200
+    assert server.get(token).status_code == 200
     issuer.down()
-    assert servers[0].get(token).status_code == 200
-    assert servers[0].get(fresh).status_code == 200
-    assert requests.get(servers[0].url + "/readyz", timeout=5).status_code == 200
+    assert server.get(token).status_code == 200
+    assert server.get(fresh).status_code == 200
+    assert server.readiness().status_code == 200
 
 
-def test_tenant_when_down_at_the_start_then_503_with_retry_after_and_back_then_200(
-    issuer: Issuer, servers: list[Server], tmp_path: Path
-):
+def test_tenant_when_down_at_the_start_then_503_with_retry_after_and_back_then_200(issuer: Issuer, start: Start):
     """T27: No usable keys: 503, `Retry-After`, code `keys_unavailable`, no challenge; and never a 401."""
-    issuer.rotate(tokens.rsa_key())
     issuer.down()
-    servers.append(Server(tmp_path, issuer.url))
+    server = start()
     token = token_for(issuer)
-    answer = servers[0].get(token)
+    answer = server.get(token)
     assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable")
     assert int(answer.headers["Retry-After"]) >= 1
     assert "WWW-Authenticate" not in answer.headers
-    assert requests.get(servers[0].url + "/readyz", timeout=5).status_code == 503
-    assert requests.get(servers[0].url + "/livez", timeout=5).status_code == 200
+    assert server.readiness().status_code == 503
+    assert requests.get(server.url + "/livez", timeout=5).status_code == 200
     issuer.up()
     statuses = set()
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
-        statuses.add(servers[0].get(token).status_code)
+        statuses.add(server.get(token).status_code)
         if 200 in statuses:
             break
         time.sleep(0.2)
@@ -205,15 +147,14 @@ def test_tenant_when_down_at_the_start_then_503_with_retry_after_and_back_then_2
     assert statuses <= {200, 503}
 
 
-def test_keys_when_rotated_then_the_new_token_is_good_at_once(issuer: Issuer, servers: list[Server], tmp_path: Path):
+def test_keys_when_rotated_then_the_new_token_is_good_at_once(issuer: Issuer, start: Start):
     """K7: the first sight of a new `kid` may fetch: a rotation is invisible."""
-    issuer.rotate(tokens.rsa_key())
-    servers.append(Server(tmp_path, issuer.url, JWKS_COOLDOWN_SECONDS="0"))
+    server = start(JWKS_COOLDOWN_SECONDS="0")
     old = token_for(issuer)
-    assert servers[0].get(old).status_code == 200
+    assert server.get(old).status_code == 200
     issuer.rotate(tokens.rsa_key("rsa-2"), tokens.rsa_key())
-    assert servers[0].get(token_for(issuer)).status_code == 200
-    assert servers[0].get(old).status_code == 200
+    assert server.get(token_for(issuer)).status_code == 200
+    assert server.get(old).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -228,7 +169,7 @@ def test_keys_when_rotated_then_the_new_token_is_good_at_once(issuer: Issuer, se
         (b"POST /v1 HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n", 400),
     ],
 )
-def test_http_when_malformed_then_problem_json_too(server: Server, request_text: bytes, status: int):
+def test_http_when_malformed_then_problem_json_too(server: GunicornServer, request_text: bytes, status: int):
     """Whatever a request can hold ends in 4xx with problem+json, and nothing of it is reflected."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(request_text)
@@ -243,7 +184,7 @@ def test_http_when_malformed_then_problem_json_too(server: Server, request_text:
     assert b"Bad Name" not in answer
 
 
-def test_token_when_16_kib_then_the_app_answers_and_when_larger_too(server: Server, issuer: Issuer):
+def test_token_when_16_kib_then_the_app_answers_and_when_larger_too(server: GunicornServer, issuer: Issuer):
     """T4: gunicorn cuts header fields at 8190 bytes by default; the app gives the answer here."""
     answer = server.get("a" * 20_000)
     assert (answer.status_code, answer.json()["code"]) == (400, "token_too_large")
@@ -256,7 +197,7 @@ def test_token_when_16_kib_then_the_app_answers_and_when_larger_too(server: Serv
     assert server.get(padded).status_code == 200
 
 
-def test_two_authorization_fields_when_sent_then_400(server: Server):
+def test_two_authorization_fields_when_sent_then_400(server: GunicornServer):
     """T2: a comma-joined second header is refused."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         connection.sendall(
@@ -270,13 +211,10 @@ def test_two_authorization_fields_when_sent_then_400(server: Server):
     assert b"malformed_authorization" in answer
 
 
-def test_stop_when_sigterm_then_in_flight_requests_end_and_no_process_is_left(
-    issuer: Issuer, servers: list[Server], tmp_path: Path
-):
+def test_stop_when_sigterm_then_in_flight_requests_end_and_no_process_is_left(issuer: Issuer, start: Start):
     """Graceful stop: what is in flight is answered."""
-    issuer.rotate(tokens.rsa_key())
     issuer.down()
-    servers.append(server := Server(tmp_path, issuer.url, JWKS_TIMEOUT_SECONDS="20"))
+    server = start(JWKS_TIMEOUT_SECONDS="20")
     release = withhold_keys(issuer, server)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(server.get, token_for(issuer))
@@ -290,7 +228,9 @@ def test_stop_when_sigterm_then_in_flight_requests_end_and_no_process_is_left(
         os.killpg(server.process.pid, 0)
 
 
-def test_log_when_gunicorn_runs_then_every_request_has_one_json_line_and_no_token(server: Server, issuer: Issuer):
+def test_log_when_gunicorn_runs_then_every_request_has_one_json_line_and_no_token(
+    server: GunicornServer, issuer: Issuer
+):
     """One structured line per request; never a token in a log."""
     token = token_for(issuer)
     assert server.get(token).status_code == 200
@@ -300,10 +240,3 @@ def test_log_when_gunicorn_runs_then_every_request_has_one_json_line_and_no_toke
         time.sleep(0.05)
     assert found[0]["status"] == 200
     assert token.split(".")[2] not in server.log.read_text()
-
-
-@pytest.fixture
-def server(issuer: Issuer, servers: list[Server], tmp_path: Path) -> Server:
-    issuer.rotate(tokens.rsa_key())
-    servers.append(Server(tmp_path, issuer.url))
-    return servers[0]

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,21 +26,15 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture
-def started() -> Iterator[list[GunicornServer]]:
-    servers: list[GunicornServer] = []
-    yield servers
-    for server in servers:
-        server.stop()
+def started() -> Iterator[ExitStack]:
+    with ExitStack() as servers:
+        yield servers
 
 
-def serve(
-    started: list[GunicornServer], issuer: Issuer, directory: Path, database_url: str, **settings: str
-) -> GunicornServer:
+def serve(started: ExitStack, issuer: Issuer, directory: Path, database_url: str, **settings: str) -> GunicornServer:
     app = "tests.support.unusual_writes:app" if "WRONG" in settings else "wsgi:app"
     server = GunicornServer(directory, issuer.url, app=app, DATABASE_URL=database_url, **settings)
-    started.append(server)
-    server.start()
-    return server
+    return started.enter_context(server.running())
 
 
 def token_of(issuer: Issuer, subject: str) -> str:
@@ -78,7 +73,7 @@ def stored(server: GunicornServer, token: str) -> int:
 
 @pytest.mark.parametrize("is_known", [True, False], ids=["with an account", "without"])
 def test_retries_when_they_come_at_once_then_one_effect_and_one_answer(
-    issuer: Issuer, started: list[GunicornServer], tmp_path: Path, database_url: str, is_known
+    issuer: Issuer, started: ExitStack, tmp_path: Path, database_url: str, is_known
 ):
     """U5: "Stored in the same transaction as the effect, after the user's lock, so a concurrent retry waits and
     replays."
@@ -99,7 +94,7 @@ def test_retries_when_they_come_at_once_then_one_effect_and_one_answer(
 
 @pytest.mark.parametrize("wrong", ["look_up_outside_the_lock", "keep_in_a_second_transaction"])
 def test_retries_when_the_look_up_or_the_storing_is_naive_then_there_are_more_effects(
-    issuer: Issuer, started: list[GunicornServer], tmp_path: Path, postgresql_url: str, wrong
+    issuer: Issuer, started: ExitStack, tmp_path: Path, postgresql_url: str, wrong
 ):
     """The negative control of the test above: the race is a race."""
     server = serve(started, issuer, tmp_path, postgresql_url, WRONG=wrong)
@@ -111,7 +106,7 @@ def test_retries_when_the_look_up_or_the_storing_is_naive_then_there_are_more_ef
 
 
 def test_retry_when_the_worker_died_before_it_answered_then_the_answer_and_one_effect(
-    issuer: Issuer, started: list[GunicornServer], tmp_path: Path, database_url: str
+    issuer: Issuer, started: ExitStack, tmp_path: Path, database_url: str
 ):
     """U5, "nothing acknowledged is ever lost", and what was done without being acknowledged is not done twice."""
     mark = tmp_path / "killed"

@@ -1,6 +1,5 @@
 """The limits as production has them: gunicorn's workers, a Valkey that they share, and its outages."""
 
-import json
 import os
 import signal
 import time
@@ -34,10 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def begin(**settings: str) -> GunicornServer:
             limit = {"RATE_LIMIT_REQUESTS_PER_MINUTE": f"{LIMIT}"}
-            server = GunicornServer(tmp_path, issuer.url, **limit | settings)
-            stack.callback(server.stop)
-            server.start()
-            return server
+            return stack.enter_context(GunicornServer(tmp_path, issuer.url, **limit | settings).running())
 
         yield begin
 
@@ -110,8 +106,7 @@ def test_requests_when_the_store_stops_hangs_and_comes_back_then_all_are_served(
         finally:
             os.kill(pid, signal.SIGCONT)
         wait_until(shared=True)
-    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
-    told = Counter(line["event"] for line in lines if "shared store" in str(line.get("event")))
+    told = Counter(line["event"] for line in server.lines() if "shared store" in str(line.get("event")))
     begun = sum(count for event, count in told.items() if "cannot count" in event)
     ended = sum(count for event, count in told.items() if "again" in event)
     # Once for a change in each worker, not for each of some hundred requests; a busy machine has outages of its own.

@@ -21,6 +21,7 @@ from config.settings import Settings
 from tests.support import tokens
 from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import JWKS, Issuer
+from tests.support.waiting import wait_until
 
 PATIENCE_SECONDS = 100.0
 _kids = (f"made-up-{number}" for number in itertools.count())
@@ -52,13 +53,6 @@ def made_up(token: str) -> str:
     return ".".join([tokens.segment(header), *token.split(".")[1:]])
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
-
-
 # Restarts while the tenant is down
 
 
@@ -82,7 +76,7 @@ def test_tenant_when_down_while_every_worker_restarts_then_good_tokens_are_good_
     fetched_before = time.monotonic()
     assert statuses_of_every_worker(server, issuer) == {200}
     # Both workers have fetched, and one of them has written the copy.
-    wait_until(lambda: issuer.requests[JWKS] >= 2 and len(list(server.snapshots.glob("*.json"))) == 1)
+    wait_until(lambda: issuer.requests[JWKS] >= 2 and len(list(server.snapshots.glob("*.json"))) == 1, PATIENCE_SECONDS)
     issuer.down()
     server.reload()
     assert statuses_of_every_worker(server, issuer) == {200}
@@ -219,18 +213,18 @@ def change_keys_under_load(issuer: Issuer, call: Call, flooders: int) -> list[Ph
             time.sleep(0.002)
 
     with running(*(phone.run for phone in phones), *[flood] * flooders, ends=ends):
-        wait_until(lambda: all(phone.answers for phone in phones))
+        wait_until(lambda: all(phone.answers for phone in phones), PATIENCE_SECONDS)
         fetched = issuer.requests[JWKS]
 
         def has_made_us_fetch() -> bool:
             return call(made_up(good))[0] in {401, 503} and issuer.requests[JWKS] > fetched
 
         # Somebody makes us fetch by made-up kids, and the keys are replaced right after it.
-        wait_until(has_made_us_fetch)
+        wait_until(has_made_us_fetch, PATIENCE_SECONDS)
         tenant.replace_all_keys()
         for phone in phones[:3]:
             phone.must_renew.set()
-        wait_until(lambda: all(phone.goes_on.is_set() or phone.is_logged_out for phone in phones))
+        wait_until(lambda: all(phone.goes_on.is_set() or phone.is_logged_out for phone in phones), PATIENCE_SECONDS)
     return phones
 
 
@@ -252,7 +246,8 @@ def api_with(rule: type[CachedKeySource], issuer: Issuer, directory: Path) -> It
         database_url=database,
         jwks_snapshot_dir=str(directory / "keys"),
         jwks_cooldown_seconds=3,
-        log_level="error",
+        # It is the whole process's from now on: an "error" would hide warnings from the tests that come after it.
+        log_level="warning",
         log_format="json",
     )
     with pytest.MonkeyPatch.context() as patched, ExitStack() as at_the_end:

@@ -1,85 +1,54 @@
 """A revocation on one host is obeyed on every worker of every host, while everybody else's requests go on."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import pytest
 import requests
 
-from app.commands.db import upgrade
-from dev.processes import api_command, free_port
 from tests.support import tokens
+from tests.support.command_line import flask
 from tests.support.gateway import Gateway
+from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import Issuer
 
-ROOT = Path(__file__).parents[2]
-AUDIENCE = "https://api.example"
 VICTIM = "auth0|victim"
 OBEYED_WITHIN_SECONDS = 5
 OLD, NEW = tokens.rsa_key("old"), tokens.rsa_key("new")
 
 
-class Host:
-    """gunicorn with two workers, and the operator's shell beside it."""
+class Host(GunicornServer):
+    """gunicorn with two workers, as it is deployed but for the requests' limit, and the operator's shell beside it."""
 
     def __init__(self, directory: Path, issuer: str, database_url: str) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = directory / f"host-{port}.log"
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "TENANT_ISSUER": issuer,
-            "API_AUDIENCE": AUDIENCE,
-            "PORT": str(port),
+        settings = {
             "DATABASE_URL": database_url,
             "WEB_CONCURRENCY": "2",
             "WEB_THREADS": "4",
-            "LOG_FORMAT": "json",
-            "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
             "JWKS_SNAPSHOT_DIR": "",
+            "DRAIN_SECONDS": "5",
+            "RATE_LIMIT_WRITES_PER_MINUTE": "120",
+            "RATE_LIMIT_FAILURES_PER_MINUTE": "60",
         }
-        with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
-                api_command(), cwd=ROOT, env=self._environment, stdout=output, stderr=output, start_new_session=True
-            )
-
-    def wait(self) -> None:
-        wait_until(self.is_ready, self.log)
+        super().__init__(directory, issuer, **settings)
 
     def is_ready(self) -> bool:
-        assert self._process.poll() is None, self.log.read_text()
-        try:
-            return requests.get(self.url + "/readyz", timeout=10).status_code == 200
-        except requests.RequestException:
-            return False
+        return self.answers("/readyz")
 
-    def get(self, token: str) -> tuple[int, str | None]:
-        """Ask on a connection of its own: either worker may answer."""
-        answer = requests.get(self.url + "/v1/whoami", headers={"Authorization": f"Bearer {token}"}, timeout=20)
+    def outcome(self, token: str) -> tuple[int, str | None]:
+        answer = self.get(token)
         return answer.status_code, answer.json().get("code")
 
-    def revoke(self, *words: str, stdin: str | None = None) -> str:
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "revoke", *words]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self._environment, input=stdin, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def stop(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        self._process.wait(30)
+    def revoke(self, *words: str, stdin: str = "") -> str:
+        done = flask("revoke", *words, text=stdin, **self.settings)
+        assert done.status == 0, done.err
+        return done.out
 
 
 class Load:
@@ -116,13 +85,6 @@ class Load:
         return found
 
 
-def wait_until(condition, log: Path | None = None, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text() if log else "it never came true"
-        time.sleep(0.05)
-
-
 def token_for(issuer: Issuer, key: tokens.SigningKey = OLD, **claims: object) -> str:
     now = int(time.time())
     return tokens.mint(key, None, {"iss": issuer.url, "aud": AUDIENCE, "iat": now, "exp": now + 900, **claims})
@@ -131,7 +93,7 @@ def token_for(issuer: Issuer, key: tokens.SigningKey = OLD, **claims: object) ->
 def outcomes(hosts: list[Host], token: str) -> set[tuple[int, str | None]]:
     """What both workers of both hosts say: 40 requests to each host, several at once."""
     with ThreadPoolExecutor(8) as pool:
-        return {asked.result() for asked in [pool.submit(host.get, token) for host in hosts for _ in range(40)]}
+        return {asked.result() for asked in [pool.submit(host.outcome, token) for host in hosts for _ in range(40)]}
 
 
 @pytest.fixture
@@ -143,15 +105,11 @@ def issuer() -> Iterator[Issuer]:
 @pytest.fixture
 def hosts(tmp_path: Path, issuer: Issuer, postgresql_url: str) -> Iterator[list[Host]]:
     """Two hosts on one database."""
-    upgrade(postgresql_url)
-    started = [Host(tmp_path, issuer.url, postgresql_url) for _ in range(2)]
-    try:
+    with ExitStack() as stack:
+        started = [stack.enter_context(Host(tmp_path, issuer.url, postgresql_url).running()) for _ in range(2)]
         for host in started:
-            host.wait()
+            host.wait_until(host.is_ready)
         yield started
-    finally:
-        for host in started:
-            host.stop()
 
 
 def others(issuer: Issuer, key: tokens.SigningKey = OLD) -> list[str]:
@@ -212,33 +170,28 @@ def test_database_when_away_then_what_is_known_is_obeyed_and_readyz_tells(
     tmp_path: Path, issuer: Issuer, postgresql_url: str
 ):
     """T24: when the store cannot be reached the API goes on with what it knows, and says so."""
-    upgrade(postgresql_url)
-    with Gateway(postgresql_url) as gateway:
-        host = Host(tmp_path, issuer.url, gateway.url)
-        try:
-            host.wait()
-            victims, later = token_for(issuer, sub=VICTIM), token_for(issuer, sub="auth0|later")
-            host.revoke("user", VICTIM)
+    with Gateway(postgresql_url) as gateway, Host(tmp_path, issuer.url, gateway.url).running() as host:
+        host.wait_until(host.is_ready)
+        victims, later = token_for(issuer, sub=VICTIM), token_for(issuer, sub="auth0|later")
+        host.revoke("user", VICTIM)
+        time.sleep(OBEYED_WITHIN_SECONDS)
+        with Load([host], others(issuer)) as load:
+            gateway.close()
+            host.wait_until(lambda: "revocations cannot be read" in host.log.read_text())
             time.sleep(OBEYED_WITHIN_SECONDS)
-            with Load([host], others(issuer)) as load:
-                gateway.close()
-                wait_until(lambda: "revocations cannot be read" in host.log.read_text(), host.log)
-                time.sleep(OBEYED_WITHIN_SECONDS)
-                assert outcomes([host], victims) == {(401, "token_revoked")}
-                assert outcomes([host], later) == {(200, None)}
-                ready = requests.get(host.url + "/readyz", timeout=20).json()["checks"]["revocations"]
-                assert ready["ok"] is True
-                assert ready["age_seconds"] >= OBEYED_WITHIN_SECONDS - 1
-                assert ready["error"]
-                gateway.open()
-                wait_until(host.is_ready, host.log)
-                host.revoke("user", "auth0|later")
-                time.sleep(OBEYED_WITHIN_SECONDS)
-                assert outcomes([host], later) == {(401, "token_revoked")}
-            assert set(load.answers) == {200}
-            lines = [json.loads(line) for line in host.log.read_text().splitlines() if line.startswith("{")]
-        finally:
-            host.stop()
+            assert outcomes([host], victims) == {(401, "token_revoked")}
+            assert outcomes([host], later) == {(200, None)}
+            ready = host.readiness().json()["checks"]["revocations"]
+            assert ready["ok"] is True
+            assert ready["age_seconds"] >= OBEYED_WITHIN_SECONDS - 1
+            assert ready["error"]
+            gateway.open()
+            host.wait_until(host.is_ready)
+            host.revoke("user", "auth0|later")
+            time.sleep(OBEYED_WITHIN_SECONDS)
+            assert outcomes([host], later) == {(401, "token_revoked")}
+        assert set(load.answers) == {200}
+        lines = host.lines()
     told = Counter(str(line["event"]).split(" be read")[0] for line in lines if " be read" in str(line.get("event")))
     # Once for each of the two workers.
     assert told == {"the revocations cannot": 2, "the revocations can": 2}

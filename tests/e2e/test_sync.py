@@ -19,17 +19,9 @@ SCOPE = "read:records write:records"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GunicornServer]:
     """The API with usual bodies of 1 000 bytes at most, and batches of 2 MiB."""
-    keys = tmp_path / "jwks.json"
-    keys.write_bytes(tokens.key_set(tokens.rsa_key()))
-    running = GunicornServer(
-        tmp_path, tokens.ISSUER, JWKS_FILE=str(keys), MAX_BODY_BYTES="1000", WEB_CONCURRENCY="1",
-        MAX_BATCH_BYTES=str(MAX_BATCH_BYTES),
-    )  # fmt: skip
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    settings = {"WEB_CONCURRENCY": "1", "MAX_BODY_BYTES": "1000", "MAX_BATCH_BYTES": str(MAX_BATCH_BYTES)}
+    with GunicornServer.without_tenant(tmp_path, **settings).running() as server:
+        yield server
 
 
 def body_of(size: int) -> bytes:

@@ -28,6 +28,7 @@ from tests.support import tokens
 from tests.support.databases import PostgresqlServer
 from tests.support.gunicorn_server import AUDIENCE, GunicornServer
 from tests.support.issuer import Issuer
+from tests.support.shared_server import stop_by_signal
 from tests.support.valkey import ValkeyServer, running_valkey
 
 # Not the profile: it is told among the changes, too, and the reckoning is of records.
@@ -35,7 +36,6 @@ _SCOPE = "read:records write:records"
 _LIFETIME_SECONDS = 3600
 _HELD_SECONDS = 5
 _DISK_BYTES = 64 * 1024
-_WAIT_SECONDS = 30
 # Short enough for the keys to be fetched anew, to grow stale and to be given up while a fault lasts; and limits that
 # are asked about each request, and that nobody reaches.
 _SETTINGS = {
@@ -103,12 +103,7 @@ class StoppablePostgresql(PostgresqlServer):
 
     def stop_at_once(self) -> None:
         """Immediate shutdown: no connection is closed well, nothing is flushed; the next start recovers."""
-        pid_file = self._data / "postmaster.pid"
-        os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGQUIT)
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while pid_file.exists():
-            assert time.monotonic() < deadline, "PostgreSQL did not stop"
-            time.sleep(0.02)
+        stop_by_signal(self._pid_file, signal.SIGQUIT)
 
     def start_again(self) -> None:
         """Start it on what is on the disk."""
@@ -123,7 +118,7 @@ class Disk:
         folder.mkdir(mode=0o700)
         self.is_mounted = False
         if shutil.which("mount"):
-            command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=700", "tmpfs", folder]
+            command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=700", "tmpfs", str(folder)]
             self.is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
@@ -192,26 +187,23 @@ class Stack:
 @contextmanager
 def stack_in(directory: Path) -> Iterator[Stack]:
     """Start everything; stop it at the end, whatever state it is in."""
-    postgresql, disk = StoppablePostgresql(f"chaos-{uuid4().hex[:8]}"), Disk(directory / "keys")
+    disk = Disk(directory / "keys")
     try:
-        postgresql.enter()
-        try:
-            with postgresql.database() as url, running_valkey() as valkey, Issuer(tokens.rsa_key()) as issuer:
-                upgrade(url)
-                with psycopg.connect(url, autocommit=True) as connection:
-                    # As in production: what is committed is in the log before anybody is told so.
-                    connection.execute(f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = on")
-                signer = Signer(issuer)
-                signer.sign_with(tokens.rsa_key())
-                own = {"DATABASE_URL": url, "SHARED_STORE_URL": valkey.url, "JWKS_SNAPSHOT_DIR": str(disk.folder)}
-                server = GunicornServer(directory, issuer.url, **_SETTINGS, **own)
-                pid_file = Path(valkey.url.removeprefix("unix://")).with_name("pid")
-                try:
-                    server.start()
-                    yield Stack(server, issuer, signer, postgresql, valkey, disk, pid_file)
-                finally:
-                    server.stop()
-        finally:
-            postgresql.leave()
+        with (
+            StoppablePostgresql(f"chaos-{uuid4().hex[:8]}") as postgresql,
+            postgresql.database() as url,
+            running_valkey() as valkey,
+            Issuer(tokens.rsa_key()) as issuer,
+        ):
+            upgrade(url)
+            with psycopg.connect(url, autocommit=True) as connection:
+                # As in production: what is committed is in the log before anybody is told so.
+                connection.execute(f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = on")
+            signer = Signer(issuer)
+            signer.sign_with(tokens.rsa_key())
+            own = {"DATABASE_URL": url, "SHARED_STORE_URL": valkey.url, "JWKS_SNAPSHOT_DIR": str(disk.folder)}
+            pid_file = Path(valkey.url.removeprefix("unix://")).with_name("pid")
+            with GunicornServer(directory, issuer.url, **_SETTINGS, **own).running() as server:
+                yield Stack(server, issuer, signer, postgresql, valkey, disk, pid_file)
     finally:
         disk.remove()

@@ -9,12 +9,8 @@ Raises  what PostgreSQL raises when it does not start
 Not     a server of the machine: none is looked for, none is needed
 """
 
-import fcntl
-import os
 import signal
 import sqlite3
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,41 +23,24 @@ from sqlalchemy import make_url
 
 from app.commands.db import upgrade
 from app.db import Database
+from tests.support.shared_server import SharedServer, stop_by_signal, this_run
 
 PARTITIONS = 8
-_STOP_SECONDS = 20
 # What a test database needs not: to survive a power cut.
 _CONFIGURATION = "\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 300\n"
 
 
-class PostgresqlServer:
-    """One server for a run, in a folder that all its workers know: the first starts it, the last one stops it.
+class PostgresqlServer(SharedServer):
+    """The server; of a run that nobody else knows, it is one's own.
 
     NOTE: run as root, the server's package opens the parents of its folder to everybody: so the folder is a
     temporary one of its own, neither under the checkout nor under pytest's.
     """
 
     def __init__(self, run: str) -> None:
-        self._folder = Path(tempfile.gettempdir()) / f"postern-postgresql-{run}"
-        # One for all runs of this person, and never removed: a lock file that is removed locks nobody out.
-        self._lock_file = self._folder.with_name(f"postern-postgresql-{os.getuid()}.lock")
+        super().__init__("postgresql", run)
         self._data = self._folder / "data"
-
-    def enter(self) -> None:
-        """Start the server unless another worker has."""
-        with self._locked():
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            (self._folder / "users").mkdir(exist_ok=True)
-            if not (self._data / "postmaster.pid").exists():
-                self._start()
-            (self._folder / "users" / str(os.getpid())).touch()
-
-    def leave(self) -> None:
-        """Stop the server if no living worker uses it any more."""
-        with self._locked():
-            (self._folder / "users" / str(os.getpid())).unlink()
-            if not any(_lives(int(user.name)) for user in (self._folder / "users").iterdir()):
-                self._stop()
+        self._pid_file = self._data / "postmaster.pid"
 
     @contextmanager
     def database(self, template: str | None = None) -> Iterator[str]:
@@ -82,6 +61,9 @@ class PostgresqlServer:
     def _administrator(self) -> psycopg.Connection:
         return psycopg.connect(f"host={self._data} user=postgres dbname=postgres", autocommit=True)
 
+    def _is_running(self) -> bool:
+        return self._pid_file.exists()
+
     def _start(self) -> None:
         # Imported here: as soon as it is imported, the package looks for a folder for its own lock file.
         with pytest.MonkeyPatch.context() as patch:
@@ -94,29 +76,16 @@ class PostgresqlServer:
             configuration.write(_CONFIGURATION)
         server.start()
 
-    def _stop(self) -> None:
-        pid_file = self._data / "postmaster.pid"
-        os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGINT)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while pid_file.exists():
-            assert time.monotonic() < deadline, "PostgreSQL did not stop"
-            time.sleep(0.02)
+    def _end(self) -> None:
+        stop_by_signal(self._pid_file, signal.SIGINT)
         _remove(self._folder)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._lock_file.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgresqlServer]:
     """The run's PostgreSQL."""
-    server = PostgresqlServer(os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}"))
-    server.enter()
-    yield server
-    server.leave()
+    with PostgresqlServer(this_run()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -214,14 +183,6 @@ def partition(connection: psycopg.Connection) -> None:
             values = f"FOR VALUES WITH (MODULUS {PARTITIONS}, REMAINDER {number})"
             connection.execute(f"CREATE TABLE {table}_{number} PARTITION OF {table} {values}")
         connection.execute(f"DROP TABLE {table}_whole")
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _remove(folder: Path) -> None:

@@ -190,30 +190,20 @@ def race(directory: Path, database_url: str, writes: int, *, is_naive: bool = Fa
         numbers_for(database_url)
     server = server_for(directory, database_url, "tests.support.naive_api:app" if is_naive else "wsgi:app")
     racing = Race(server.url, keyed=not is_naive)
-    try:
-        server.start()
+    with server.running():
         racing.run(lambda: racing.acknowledged() / writes)
-    finally:
-        server.stop()
     return racing.outcome(database_url, are_tallied=not is_naive)
 
 
 def server_for(directory: Path, database_url: str, app: str = "wsgi:app") -> GunicornServer:
     """An API of two workers that nothing holds back, and that needs no tenant; not started."""
-    keys = directory / "jwks.json"
-    keys.write_bytes(tokens.key_set(tokens.rsa_key()))
     settings = {
         "DATABASE_URL": database_url,
-        "JWKS_FILE": str(keys),
-        "WEB_CONCURRENCY": "2",
-        "RATE_LIMIT_REQUESTS_PER_MINUTE": "0",
-        "RATE_LIMIT_WRITES_PER_MINUTE": "0",
-        "RATE_LIMIT_FAILURES_PER_MINUTE": "0",
         "MAX_RECORDS_PER_COLLECTION": "10000000",
         "MAX_BYTES_PER_USER": "10000000000",
         "LOG_LEVEL": "warning",
     }
-    return GunicornServer(directory, tokens.ISSUER, app=app, **settings)
+    return GunicornServer.without_tenant(directory, app=app, **settings)
 
 
 def _token_of(subject: str) -> str:

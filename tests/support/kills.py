@@ -46,12 +46,8 @@ def race_under_kills(directory: Path, database_url: str, plan: Plan) -> tuple[in
     server = server_for(directory, database_url, plan.app)
     racing = Race(server.url, keyed=plan.keyed, patient=True)
     killer = Killer(plan, plan.strike(server), racing)
-    try:
-        server.start()
-        with killer:
-            racing.run(killer.progress)
-    finally:
-        server.stop()
+    with server.running(), killer:
+        racing.run(killer.progress)
     return killer.count, racing.outcome(database_url)
 
 

@@ -22,6 +22,7 @@ from app.oauth.revocation.rules import NOTHING_REVOKED, Denylist
 from app.oauth.revocation.watch import DenylistWatch, RevocationsUnavailable, Snapshot
 from app.stores.revocations import Revocations
 from tests.support.gateway import Gateway
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 30.0
@@ -105,13 +106,6 @@ def start() -> Iterator[Callable[[DenylistWatch], DenylistWatch]]:
 
 def quick(store: Memory) -> DenylistWatch:
     return DenylistWatch(store, interval_seconds=0.01)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
 
 
 def watchers() -> int:

@@ -1,8 +1,7 @@
 """A commit whose outcome nobody tells: the database has it, and the connection broke before it could say so."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +12,7 @@ import pytest
 from app.commands.db import upgrade
 from tests.support.api import Api, running, settings_for
 from tests.support.databases import PostgresqlServer
+from tests.support.waiting import wait_until
 
 SCOPE = "read:records write:records"
 PATH = "/v1/collections/notes/records"
@@ -23,27 +23,15 @@ WAITING = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 @pytest.fixture
 def own_postgresql_url() -> Iterator[str]:
     """A server of its own: what is set here holds for all of its databases."""
-    server = PostgresqlServer(f"doubt-{uuid4().hex[:8]}")
-    server.enter()
-    try:
-        with server.database() as url:
-            upgrade(url)
-            yield url
-    finally:
-        server.leave()
+    with PostgresqlServer(f"doubt-{uuid4().hex[:8]}") as server, server.database() as url:
+        upgrade(url)
+        yield url
 
 
 @pytest.fixture
 def api(own_postgresql_url: str, tmp_path: Path) -> Iterator[Api]:
     with running(settings_for(tmp_path, own_postgresql_url)) as made:
         yield made
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
 
 
 def set_standby(administrator: psycopg.Connection, name: str) -> None:
