@@ -27,7 +27,7 @@ from config.connection import BoundedConnection, Buffers
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
 _LOOK_AT_DEADLINES_EVERY_SECONDS: Final = 0.25
-# Idle connections make room before the last one is taken.
+# Room is made before the last place is taken.
 _FULL: Final = 0.9
 
 
@@ -52,6 +52,7 @@ class Reception(ThreadWorker):
             # Another worker was faster, or the client is gone again.
             return
         self.nr_conns += 1
+        self._make_room()
         conn: Any = TConn(self.cfg, client, address, listener.getsockname())
         conn.sock = BoundedConnection(client, self.max_body_bytes, self._buffers)
         conn.data_ready = True
@@ -84,8 +85,6 @@ class Reception(ThreadWorker):
             on_time_over = self._waiting[conn]
             self._stop_waiting(conn)
             on_time_over(conn)
-        while self.keepalived_conns and self.nr_conns > _FULL * self.worker_connections:
-            self._drop_idle()
 
     def _is_over(self, conn: Any, now: float) -> bool:
         is_silent = not self.alive and conn.sock.is_silent
@@ -159,10 +158,18 @@ class Reception(ThreadWorker):
         with suppress(OSError):
             conn.close()
 
-    def _drop_idle(self) -> None:
-        conn = self.keepalived_conns.popleft()
-        self.poller.unregister(conn.sock)
-        self._drop(conn)
+    def _make_room(self) -> None:
+        """Let go of who has been here for longest, idle ones first, so that newcomers are never kept out."""
+        while self.nr_conns > _FULL * self.worker_connections:
+            if self.keepalived_conns:
+                conn = self.keepalived_conns.popleft()
+                self.poller.unregister(conn.sock)
+            elif self._waiting:
+                conn = next(iter(self._waiting))
+                self._stop_waiting(conn)
+            else:
+                return
+            self._drop(conn)
 
     def _wait(
         self, conn: Any, event: int, on_event: Callable[[Any], None], on_time_over: Callable[[Any], None]

@@ -38,6 +38,10 @@ class ProblemWorker(Reception):
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Hand a request whose head is complete to the app; keep the connection if all of it was read."""
         conn.sock.begin_body()
+        app: Any = self.wsgi
+        if app.extensions["postern"].drain.has_begun:
+            # Whoever keeps connections open, a proxy's pool above all, opens the next one elsewhere.
+            req.force_close()
         return super().handle_request(req, conn)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:

@@ -68,6 +68,11 @@ def reads_nothing(connection: socket.socket, _authorization: bytes) -> None:
     connection.sendall((b"GET " + DOCUMENT.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n") * DOCUMENTS)
 
 
+def kept(connection: socket.socket, _authorization: bytes) -> None:
+    """Is answered, and keeps the connection for more."""
+    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
 def never_closes(connection: socket.socket, _authorization: bytes) -> None:
     """Is answered, and told that the connection ends; keeps its own end open."""
     connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -204,6 +209,19 @@ def test_bodies_when_more_than_the_worker_has_room_for_then_408_for_some_and_the
             refused = [connection for connection in connections if has_answer(connection)]
             assert len(refused) < 20
             assert {read_all(connection)[9:12] for connection in refused} == {b"408"}
+
+
+def test_connections_when_all_places_are_taken_then_the_oldest_make_room(tmp_path: Path):
+    """Half-sent bodies may stay for a minute, kept connections too: newcomers must not wait for them."""
+    more = {"GUNICORN_CMD_ARGS": "--worker-connections 20"}
+    settings = {"WEB_CONCURRENCY": "1", "WEB_THREADS": str(THREADS), **more}
+    with GunicornServer.without_tenant(tmp_path, **settings).running() as small:
+        for begin in (half_a_body_without_token, kept):
+            with slow_clients(small, begin, 60):
+                assert [ask(small) for _ in range(5)] == [200] * 5
+        with slow_clients(small, half_a_body, 10) as connections:
+            assert ask(small) == 200
+            assert not any(map(has_answer, connections)), "as long as there are places nobody has to go"
 
 
 def test_stop_when_slow_clients_are_there_then_it_does_not_wait_for_those_who_say_nothing(tmp_path: Path):
