@@ -53,7 +53,7 @@ interop: $(READY)  ## what nobody here wrote, against the API: clients, provider
 	@command -v npm >/dev/null || { echo "Node 20 or newer is needed for make interop" >&2; exit 1; }
 	@command -v chromium >/dev/null || { echo "Chromium is needed for make interop (apt-get install chromium)" >&2; exit 1; }
 	@command -v promtool >/dev/null || { echo "promtool is needed for make interop (apt-get install prometheus)" >&2; exit 1; }
-	@command -v nginx >/dev/null || { echo "nginx is needed for make interop (apt-get install nginx)" >&2; exit 1; }
+	@PATH=$$PATH:/usr/sbin:/usr/local/sbin command -v nginx >/dev/null || { echo "nginx is needed for make interop (apt-get install nginx)" >&2; exit 1; }
 	@cd interop && npm ci --ignore-scripts --silent
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-interop.txt
 	$(BIN)/python -m pytest interop $(ARGS)

@@ -50,11 +50,12 @@ def doctor_command(settings: Settings) -> click.Command:
 def examine(settings: Settings, now: float) -> Iterator[Finding]:
     """Look at everything, the cheapest first."""
     yield from edge.examine(settings)
-    yield from tenant.examine(settings)
+    published = yield from tenant.examine(settings)
     # Here, because it needs the client of the shared store, which no worker shall carry for a command's sake.
-    from app.commands.examination import storage  # noqa: PLC0415
+    from app.commands.examination import rotation, storage  # noqa: PLC0415
 
     yield from storage.examine(settings, now)
+    yield from rotation.examine(settings, published, now)
 
 
 def _summary(found: list[Finding], failed: int, screen: Screen) -> Iterator[str]:

@@ -5,22 +5,24 @@ Takes   claims: dict of JSON values from strict_json, signature already checked
 Gives   AccessToken, frozen; scopes is a frozenset[str], never None
 Raises  InvalidToken(reason) and nothing else, whatever the claims contain; the first fault in the order of §2 names it
 Not     typ and alg (header.py), signature (verifier.py), scopes (scopes.py), revocation
-Source  RFC 9068 §2.2, §4; RFC 7519 §4.1; RFC 8725 §3.11; docs/contracts/tokens.md T14 to T19
+Source  RFC 9068 §2.2, §4; RFC 7519 §4.1; RFC 8725 §3.11; docs/contracts/tokens.md T14 to T19, T23
 
 The steps of `check` are public because `flask explain-token` asks them one by one, each as the API itself does.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from app.oauth.access_token import AccessToken, Kind
 from app.oauth.errors import InvalidToken
 from app.oauth.reasons import Reason
 from app.oauth.repeated import set_of, shared, words_of
+
+T = TypeVar("T")
 
 # `none` and HS* are not here and so can never be configured (T7).
 SUPPORTED_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")
@@ -69,8 +71,8 @@ class TokenPolicy:
             raise ValueError(f"the clock skew must be 0 to {MAX_SKEW_SECONDS} seconds")
 
 
-class IssuedInFuture(InvalidToken):
-    """An `iat` in the future: a tenant does not do this, so it is probably OUR clock; the verifier logs it."""
+class NotYetValid(InvalidToken):
+    """An `nbf` or `iat` in the future: a tenant does not do this, so it is probably OUR clock; the verifier logs it."""
 
     def __init__(self, ahead_seconds: float) -> None:
         super().__init__(Reason.TOKEN_NOT_YET_VALID)
@@ -113,9 +115,9 @@ def check(  # noqa: PLR0913 - what the header says stands beside the claims, eac
         issued_at=issued_at,
         org_id=text_of(claims, "org_id"),
         jti=jti,
-        auth_time=number_of(claims, name_of(claims, policy.auth_time_claim, "auth_time")),
-        acr=text_of(claims, name_of(claims, policy.acr_claim, "acr")),
-        amr=strings_of(claims.get("amr", [])),
+        auth_time=told(number_of, claims, name_of(claims, policy.auth_time_claim, "auth_time")),
+        acr=told(text_of, claims, name_of(claims, policy.acr_claim, "acr")),
+        amr=told(texts_of, claims, "amr") or (),
         cnf=claims.get("cnf"),
         # NOTE: null is no absence. What cannot be understood must not make a bound token a plain one (T19).
         bound_to=thumbprint_of(claims["cnf"]) if "cnf" in claims else None,
@@ -187,12 +189,13 @@ def times_of(claims: Mapping[str, Any], policy: TokenPolicy, now: float) -> tupl
     latest = now + policy.clock_skew_seconds
     not_before = number_of(claims, "nbf")
     if not_before is not None and not_before > latest:
-        raise InvalidToken(Reason.TOKEN_NOT_YET_VALID)
+        # Tenants that send it send the `iat` once more: the same slow clock, seen one claim earlier.
+        raise NotYetValid(not_before - now)
     issued_at = number_of(claims, "iat")
     if issued_at is None:
         return expires_at, None
     if issued_at > latest:
-        raise IssuedInFuture(issued_at - now)
+        raise NotYetValid(issued_at - now)
     return expires_at, int(issued_at)
 
 
@@ -241,6 +244,18 @@ def name_of(claims: Mapping[str, Any], configured: str | None, standard: str) ->
     return configured if configured is not None and configured in claims else standard
 
 
+def told(read: Callable[[Mapping[str, Any], str], T | None], claims: Mapping[str, Any], name: str) -> T | None:
+    """Return what a claim tells of the login, None if it is absent or cannot be understood (T23).
+
+    Nothing is granted by the absence: who asks for a recent login gets none. A slip in what a tenant adds to its
+    tokens then costs the step-up alone, and not every request of every user.
+    """
+    try:
+        return read(claims, name)
+    except InvalidToken:
+        return None
+
+
 def required_text(claims: Mapping[str, Any], name: str) -> str:
     """Return a name of something that must be there."""
     value = text_of(claims, name)
@@ -270,6 +285,11 @@ def number_of(claims: Mapping[str, Any], name: str) -> int | float | None:
         raise InvalidToken(Reason.MALFORMED_CLAIMS)
     number: int | float = value
     return number
+
+
+def texts_of(claims: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
+    """Return an array of strings, None if absent."""
+    return strings_of(claims[name]) if name in claims else None
 
 
 def strings_of(value: Any) -> tuple[str, ...]:

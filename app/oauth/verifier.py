@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 
 from app.oauth.access_token import AccessToken
-from app.oauth.claims import IssuedInFuture, TokenPolicy, check, issuer_of, refuse_expired
+from app.oauth.claims import NotYetValid, TokenPolicy, check, issuer_of, refuse_expired
 from app.oauth.dpop.check import PresentedProof, ProofCheck
 from app.oauth.errors import Forbidden, InvalidToken, KeysUnavailable
 from app.oauth.header import Header, judge, parse
@@ -39,6 +39,7 @@ _BYTES_PER_TOKEN_BYTE = 6
 _BYTES_PER_ENTRY = 2_048
 # Keys and dialects in use at one time are few; whoever makes headers up only makes these forgotten.
 _HEADERS_REMEMBERED = 64
+_CLOCK_LINE_SECONDS = 60
 
 
 class Verifier:
@@ -66,6 +67,7 @@ class Verifier:
         self._denylist = denylist or NothingRevoked()
         self._proofs = proofs
         self._proof_required = proof_required
+        self._clock_logged_at: dict[str, float] = {}
         # A tenant's tokens differ in everything but their header. No refusal is kept: lru_cache keeps no exception.
         self._judged = lru_cache(maxsize=_HEADERS_REMEMBERED)(partial(judge, policy=policy))
 
@@ -144,14 +146,22 @@ class Verifier:
             access_token = check(
                 claims, self._policy, typ=header.typ, now=now, kid=header.kid, signing_input=header.signing_input
             )
-        except IssuedInFuture as refusal:
-            _log.warning(
-                "A token of %s is from %.0f seconds in the future: the clock of this host is probably slow.",
-                issuer,
-                refusal.ahead_seconds,
-            )
+        except NotYetValid as refusal:
+            self._log_clock(issuer, refusal.ahead_seconds, now)
             raise
         return VerifiedToken(access_token, key, _BYTES_PER_ENTRY + _BYTES_PER_TOKEN_BYTE * len(token))
+
+    def _log_clock(self, issuer: str, ahead_seconds: float, now: float) -> None:
+        """Write that our clock is probably slow, once in a minute: every phone brings such a token then."""
+        # The distance and not the order: the clock that is mended goes back, too. Two threads may both write, once.
+        if abs(now - self._clock_logged_at.get(issuer, -_CLOCK_LINE_SECONDS)) < _CLOCK_LINE_SECONDS:
+            return
+        self._clock_logged_at[issuer] = now
+        _log.warning(
+            "A token of %s begins %.0f seconds in the future: the clock of this host is probably slow.",
+            issuer,
+            ahead_seconds,
+        )
 
     def _signing_key(self, header: Header, issuer: str) -> VerificationKey:
         key = self._sources[issuer].find(header.kid, header.alg)

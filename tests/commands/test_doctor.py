@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from pathlib import Path
@@ -36,7 +38,7 @@ from tests.support.issuer import (
     Issuer,
 )
 from tests.support.tenant import API, running_tenant
-from tests.support.tokens import ec_key, rsa_key
+from tests.support.tokens import ec_key, new_rsa_key, rsa_key
 
 SECRET = "correct-horse-battery"
 
@@ -91,7 +93,17 @@ def test_doctor_with_the_development_tenant_when_all_is_well_then_status_0(tmp_p
     assert done.status == 0, done.out
     assert done.err == ""
     assert "fail" not in done.out
-    for name in ("settings", "discovery", "issuer", "keys", "database", "migrations", "revocations", "snapshot"):
+    for name in (
+        "settings",
+        "discovery",
+        "issuer",
+        "keys",
+        "database",
+        "migrations",
+        "revocations",
+        "snapshot",
+        "trust",
+    ):
         assert f"  ok    {name}" in done.out
     assert done.out.splitlines()[-1].startswith("WELL")
     assert max(len(line) for line in done.out.splitlines()) <= 100
@@ -466,3 +478,124 @@ def test_revocations_when_counted_then_one_is_singular(tmp_path: Path, database:
     Revocations(database).add(of_client("app"), at=datetime.now(UTC))
     found = _revocations(settings_for(tmp_path, database_url), time.time())
     assert found.text == "readable; revoked: 0 tokens, 0 users, 1 app, 2 keys"
+
+
+# What is published beside what is held, and what is trusted
+
+
+def copied(issuer: Issuer, tmp_path: Path, age_seconds: float, *, max_age_seconds: int | None = None) -> None:
+    """Keep what the issuer publishes now on disk, as a worker did that fetched it so long ago."""
+    download = replace(KeyDownload(issuer.url, ("RS256",))(), max_age_seconds=max_age_seconds)
+    now = time.time()
+    assert KeySnapshot(tmp_path / "keys", issuer.url, ("RS256",)).write(Snapshot(download, now - age_seconds), now=now)
+
+
+def absent(settings: Settings, name: str) -> bool:
+    return name not in {one.name for one in examine(settings, time.time())}
+
+
+@pytest.mark.parametrize("age_seconds", [1, 7_200])
+def test_doctor_when_the_copy_has_what_is_published_then_well_whatever_its_age(issuer, tmp_path, age_seconds):
+    """K8: a host on which nothing runs has an old copy; only keys that differ are worth a warning."""
+    copied(issuer, tmp_path, age_seconds)
+    finding = found(settings_of(issuer, tmp_path), "rotation")
+    assert (finding.outcome, finding.text) == ("ok", f"the copy on disk has the keys that {issuer.url} publishes")
+
+
+def test_doctor_when_the_tenant_has_just_rotated_then_it_names_both_keys_and_when_workers_see_it(issuer, tmp_path):
+    """K4, K7: a rotation is seen by the next fetch, or by the first token that names the new key."""
+    issuer.rotate(rsa_key("old"), rsa_key("stays"))
+    copied(issuer, tmp_path, 60)
+    issuer.rotate(rsa_key("stays"), rsa_key("new"))
+    finding = found(settings_of(issuer, tmp_path), "rotation")
+    assert (finding.outcome, finding.advice) == ("ok", None)
+    assert "published and not in the copy on disk: new (RS256);" in finding.text
+    assert "in the copy on disk and no longer published: old (RS256);" in finding.text
+    assert "stays" not in finding.text
+    assert re.search(r"at the latest in (8|9) min, and at once for a token", finding.text)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "max_age_seconds", "changes", "outcome"),
+    [
+        (560, None, {}, "ok"),
+        (620, None, {}, "warn"),
+        (280, 15, {}, "ok"),
+        (320, 15, {}, "warn"),
+        (880, 86_400, {}, "ok"),
+        (920, 86_400, {}, "warn"),
+        (100, 86_400, {"jwks_min_ttl_seconds": 60, "jwks_max_ttl_seconds": 60}, "warn"),
+    ],
+)
+def test_doctor_when_workers_should_have_seen_the_rotation_then_it_warns(  # noqa: PLR0917
+    issuer, tmp_path, age_seconds, max_age_seconds, changes, outcome
+):
+    """K4: fresh for the server's `max-age` (600 without one), clamped: past that, nobody can have fetched."""
+    copied(issuer, tmp_path, age_seconds, max_age_seconds=max_age_seconds)
+    issuer.rotate(rsa_key("new"))
+    finding = found(settings_of(issuer, tmp_path, **changes), "rotation")
+    assert finding.outcome == outcome
+    assert "not in the copy on disk: new (RS256); in the copy on disk and no longer published: rsa-1" in finding.text
+    assert ("`cannot be fetched`" in str(finding.advice)) == (outcome == "warn")
+
+
+def test_doctor_when_a_key_was_replaced_under_its_name_then_both_thumbprints(issuer, tmp_path):
+    """K5: a set that has another key under an old name is another set."""
+    issuer.rotate(rsa_key())
+    copied(issuer, tmp_path, 7_200)
+    issuer.rotate(new_rsa_key("rsa-1"))
+    finding = found(settings_of(issuer, tmp_path), "rotation")
+    assert finding.outcome == "warn"
+    thumbprints = re.findall(r"rsa-1 \(RS256\), thumbprint ([\w-]{43})", finding.text)
+    assert len(set(thumbprints)) == 2
+
+
+def test_doctor_when_there_is_no_usable_copy_then_nothing_is_compared(issuer, tmp_path):
+    """Its own line says so already."""
+    assert absent(settings_of(issuer, tmp_path), "rotation")
+    assert absent(settings_of(issuer, tmp_path, jwks_snapshot_dir=None), "rotation")
+    copied(issuer, tmp_path, 1)
+    KeySnapshot(tmp_path / "keys", issuer.url, ("RS256",)).path.write_text("{")
+    assert absent(settings_of(issuer, tmp_path), "rotation")
+
+
+def test_doctor_when_the_keys_stand_in_a_file_then_no_copy_counts_but_trust_does(issuer, tmp_path, database_url):
+    copied(issuer, tmp_path, 7_200)
+    file = tmp_path / "jwks.json"
+    file.write_bytes(tokens.key_set(rsa_key("new")))
+    upgrade(database_url)
+    settings = settings_of(issuer, tmp_path, jwks_file=str(file), database_url=database_url)
+    assert absent(settings, "rotation")
+    assert found(settings, "trust").outcome == "ok"
+
+
+def test_doctor_when_every_published_key_is_distrusted_then_it_fails_until_one_is_lifted(
+    issuer, tmp_path, database: Database, database_url
+):
+    """K11: every token is then 401 `key_distrusted`, whoever brings it; by `kid` or by thumbprint."""
+    settings = settings_of(issuer, tmp_path, database_url=database_url)
+    issuer.rotate(rsa_key("one"), rsa_key("two"))
+    keys = KeyDownload(issuer.url, ("RS256",))().keys.keys
+    assert found(settings, "trust").outcome == "ok"
+
+    Revocations(database).add(of_key("one"), at=datetime.now(UTC))
+    finding = found(settings, "trust")
+    assert (finding.outcome, ": one; tokens that it signs" in finding.text) == ("warn", True)
+
+    by_thumbprint = next(key.thumbprint for key in keys if key.kid == "two")
+    Revocations(database).add(of_key(by_thumbprint), at=datetime.now(UTC))
+    finding = found(settings, "trust")
+    assert finding.outcome == "fail"
+    assert f"(one, {by_thumbprint}): each of its tokens is 401 key_distrusted" in finding.text
+    assert "revoke lift key" in str(finding.advice)
+    assert CliRunner().invoke(doctor_command(settings)).exit_code == 1
+
+    issuer.rotate(rsa_key("three"))
+    assert found(settings, "trust").outcome == "ok"
+
+
+def test_doctor_when_the_revocations_cannot_be_read_then_nothing_is_said_of_trust(issuer, tmp_path):
+    """Their own line fails already."""
+    settings = settings_of(issuer, tmp_path)
+    assert found(settings, "revocations").outcome == "fail"
+    assert absent(settings, "trust")

@@ -357,7 +357,16 @@ def test_explain_token_when_at_no_time_then_status_2(explained, at):
         ("sub", {}, {"sub": "a\nb"}, "holds a control character"),
         ("scope", {}, {"scope": ["a"]}, "scope is an array"),
         ("client", {}, {"client_id": "other"}, "two apps in one token"),
-        ("others", {}, {"amr": "pwd"}, "amr is"),
+        ("others", {}, {"jti": 7}, "jti is a number"),
+        ("ignored", {}, {"amr": "pwd"}, "amr is"),
+        ("ignored", {}, {"acr": ["mfa"]}, "acr is an array"),
+        (
+            "ignored",
+            {},
+            {"auth_time": str(NOW)},
+            "a number of seconds since 1970; it counts as absent, and a route that",
+        ),
+        ("ignored", {}, {"auth_time": NOW * 1000}, "whoever writes this claim must divide by 1000"),
         ("cnf", {}, {"cnf": {"x5t#S256": "x"}}, "cannot check"),
         (
             "proof",

@@ -101,6 +101,11 @@ def refusal(token: str, verifier: Verifier = VERIFIER, *, now: float = NOW) -> R
     return refused.value.reason
 
 
+def fresh() -> Verifier:
+    """A verifier that has logged nothing yet."""
+    return verifier_of(ALL_KEYS)
+
+
 def resigned(token: str, signature: bytes) -> str:
     return f"{token.rpartition('.')[0]}.{segment(signature)}"
 
@@ -283,9 +288,42 @@ def test_verify_when_claims_are_wrong_names_the_signature_first(changes: dict[st
 def test_verify_when_issued_in_the_future_logs_our_clock(caplog: pytest.LogCaptureFixture):
     """T15: An `iat` beyond it in the future is refused and logged as probably OUR clock's fault."""
     with caplog.at_level(logging.WARNING):
-        assert refusal(mint(rsa_key(), None, {"iat": NOW + 90})) is Reason.TOKEN_NOT_YET_VALID
+        assert refusal(mint(rsa_key(), None, {"iat": NOW + 90}), fresh()) is Reason.TOKEN_NOT_YET_VALID
     assert "90 seconds in the future" in caplog.text
     assert "clock of this host" in caplog.text
+
+
+def test_verify_when_nbf_is_in_the_future_logs_our_clock_too(caplog: pytest.LogCaptureFixture):
+    """T15: tenants that send `nbf` (Keycloak, Entra) send the `iat` once more; this one is looked at first."""
+    with caplog.at_level(logging.WARNING):
+        assert refusal(mint(rsa_key(), None, {"nbf": NOW + 90, "iat": NOW + 90}), fresh()) is Reason.TOKEN_NOT_YET_VALID
+    assert "90 seconds in the future" in caplog.text
+
+
+def test_verify_when_many_begin_in_the_future_logs_once_in_a_minute(caplog: pytest.LogCaptureFixture):
+    """T15: a slow clock refuses every fresh token of every phone: they must not fill the log."""
+    verifier = fresh()
+    lines = []
+    for second in (0, 1, 59, 60, 61, 119, 120, 0, 1):
+        refusal(mint(rsa_key(), None, {"iat": NOW + 900}), verifier, now=NOW + second)
+        lines.append(len(caplog.messages))
+    # The last two: the clock was set back by two minutes.
+    assert lines == [1, 1, 1, 2, 2, 2, 3, 4, 4]
+
+
+def test_verify_when_two_issuers_begin_in_the_future_logs_each(caplog: pytest.LogCaptureFixture):
+    """T11, T15: the minute of one issuer's line keeps no other issuer's back."""
+    verifier = Verifier(TWO_NAMES, {ISSUER: HeldKeys(rsa_key()), LOGIN: HeldKeys(rsa_key(), issuer=LOGIN)})
+    for issuer in (ISSUER, LOGIN, ISSUER, LOGIN):
+        refusal(mint(rsa_key(), None, {"iss": issuer, "iat": NOW + 90}), verifier)
+    assert [message.split()[3] for message in caplog.messages] == [ISSUER, LOGIN]
+
+
+def test_verify_when_the_signature_is_bad_logs_no_clock(caplog: pytest.LogCaptureFixture):
+    """§2: the claims count after the signature: whoever makes tokens up writes no such line."""
+    token = mint(rsa_key(), None, {"iat": NOW + 90, "nbf": NOW + 90})
+    assert refusal(f"{token[:-6]}AAAAAA", fresh()) is Reason.BAD_SIGNATURE
+    assert caplog.messages == []
 
 
 # cache
@@ -516,9 +554,9 @@ def test_headers_are_judged_once_and_not_without_bound():
 def test_verify_when_issued_in_the_future_logs_whose_token_it_was(caplog: pytest.LogCaptureFixture):
     """T15: logged as probably OUR clock's fault; the issuer is a configured one, nothing else of the token is told."""
     with caplog.at_level(logging.WARNING):
-        refusal(mint(rsa_key(), None, {"iat": NOW + 90}))
+        refusal(mint(rsa_key(), None, {"iat": NOW + 90}), fresh())
     assert caplog.messages == [
-        f"A token of {ISSUER} is from 90 seconds in the future: the clock of this host is probably slow."
+        f"A token of {ISSUER} begins 90 seconds in the future: the clock of this host is probably slow."
     ]
 
 

@@ -58,6 +58,40 @@ def test_login_when_not_then_401_with_what_is_wanted(guarded: Api, claims):
     assert (answer.json["max_age"], answer.json["acr_values"]) == (300, "mfa")
 
 
+NEVER_A_LOGIN = {
+    "auth_time": [True, None, "", "now", str(int(2e9)), [1], {}, 1e300, 10**18, -1, -(10**18), 2_000_000_000_000],
+    "acr": [True, None, "", 1, ["mfa"], {"mfa": 1}, "m" * 256, "mfa\n", "MFA"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in NEVER_A_LOGIN for value in NEVER_A_LOGIN[name]])
+def test_login_when_what_tells_of_it_is_malformed_then_step_up_and_the_rest_serves(guarded: Api, name, value):
+    """T23: it counts as absent: the route that asks for it refuses, and a slip at the tenant shuts nobody out."""
+    claims = {"auth_time": int(time.time()), "acr": "mfa"} | {name: value}
+    refused = call(guarded, **claims)
+    assert (refused.status_code, refused.json["code"]) == (401, "step_up_required")
+
+    token = guarded.token("read:profile", **claims)
+    assert guarded.anonymous("/v1/whoami", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+@pytest.mark.parametrize("ahead_seconds", [3_600, 10**9])
+def test_login_when_it_is_in_the_future_then_step_up(guarded: Api, ahead_seconds: int):
+    """T23: a login of tomorrow would be recent for as long."""
+    refused = call(guarded, auth_time=int(time.time()) + ahead_seconds, acr="mfa")
+    assert (refused.status_code, refused.json["code"]) == (401, "step_up_required")
+
+
+@pytest.mark.parametrize("amr", [None, True, "mfa", 1, {}, ["mfa", 1]])
+def test_amr_when_it_is_malformed_then_as_if_absent(guarded: Api, amr):
+    """T23: it counts as absent; no route asks for it."""
+    now = int(time.time())
+    assert call(guarded, auth_time=now, acr="mfa", amr=amr).text == "done"
+    token = guarded.token("read:profile", amr=amr)
+    answer = guarded.anonymous("/v1/whoami", headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json["amr"]) == (200, [])
+
+
 def test_login_when_the_scope_is_missing_too_then_403_first(guarded: Api):
     """A new login gives no scope: asking for one first would ask the user for nothing."""
     answer = guarded.anonymous("/v1/dangerous", headers={"Authorization": f"Bearer {guarded.token('read:email')}"})

@@ -94,8 +94,8 @@ def ask(  # noqa: PLR0913 - what was read so far
         audience=audience or (),
         expires_at=_or_none(lambda: rules.number_of(claims, "exp")) or 0,
         issued_at=_whole(_or_none(lambda: rules.number_of(claims, "iat"))),
-        auth_time=_or_none(lambda: rules.number_of(claims, rules.name_of(claims, policy.auth_time_claim, "auth_time"))),
-        acr=_or_none(lambda: rules.text_of(claims, rules.name_of(claims, policy.acr_claim, "acr"))),
+        auth_time=rules.told(rules.number_of, claims, rules.name_of(claims, policy.auth_time_claim, "auth_time")),
+        acr=rules.told(rules.text_of, claims, rules.name_of(claims, policy.acr_claim, "acr")),
         bound_to=bound_to,
         token_id=_token_id(claims, header),
     )
@@ -151,23 +151,13 @@ def _grants(asking: Asking, claims: Claims, policy: TokenPolicy) -> tuple[frozen
 
 def _others(asking: Asking, claims: Claims, policy: TokenPolicy) -> None:
     """Ask, in the order of claims.check, for what a token may hold beside."""
-    auth_time = rules.name_of(claims, policy.auth_time_claim, "auth_time")
-    acr = rules.name_of(claims, policy.acr_claim, "acr")
     steps: list[tuple[str, Callable[[], object], Callable[[], Words]]] = [
         ("jti", lambda: rules.text_of(claims, "jti"), lambda: claims_words.of_name("jti", claims))
     ]
     if policy.profile == "rfc9068":
         steps.append(("profile", lambda: rules.require_profile(claims), lambda: claims_words.of_profile(claims)))
-    steps += [
-        ("org_id", lambda: rules.text_of(claims, "org_id"), lambda: claims_words.of_name("org_id", claims)),
-        (
-            auth_time,
-            lambda: rules.number_of(claims, auth_time),
-            lambda: claims_words.of_time(auth_time, claims, policy, 0),
-        ),
-        (acr, lambda: rules.text_of(claims, acr), lambda: claims_words.of_name(acr, claims)),
-        ("amr", lambda: rules.strings_of(claims.get("amr", [])), lambda: claims_words.of_strings("amr", claims)),
-    ]
+    steps.append(("org_id", lambda: rules.text_of(claims, "org_id"), lambda: claims_words.of_name("org_id", claims)))
+    well_formed = _of_login(asking, claims, policy)
     refused = False
     for _name, question, words in steps:
         try:
@@ -176,10 +166,29 @@ def _others(asking: Asking, claims: Claims, policy: TokenPolicy) -> None:
             asking.fail("others", fault.reason, words())
             refused = True
     if not refused:
-        there = [name for name, _, _ in steps if name in claims]
-        asking.good(
-            "others", f"well formed: {', '.join(there)}" if there else "none of jti, org_id, auth_time, acr, amr"
-        )
+        there = [*(name for name, _, _ in steps if name in claims), *well_formed]
+        asking.good("others", f"well formed: {', '.join(there)}" if there else "no other claim that counts here")
+
+
+def _of_login(asking: Asking, claims: Claims, policy: TokenPolicy) -> list[str]:
+    """Warn of what tells of the login and cannot be understood; return the names of what can (T23)."""
+    auth_time = rules.name_of(claims, policy.auth_time_claim, "auth_time")
+    acr = rules.name_of(claims, policy.acr_claim, "acr")
+    told: list[tuple[str, object, Callable[[], Words]]] = [
+        (
+            auth_time,
+            rules.told(rules.number_of, claims, auth_time),
+            lambda: claims_words.of_time(auth_time, claims, policy, 0),
+        ),
+        (acr, rules.told(rules.text_of, claims, acr), lambda: claims_words.of_name(acr, claims)),
+        ("amr", rules.told(rules.texts_of, claims, "amr"), lambda: claims_words.of_strings("amr", claims)),
+    ]
+    there = [one for one in told if one[0] in claims]
+    for _name, value, words in there:
+        if value is None:
+            what, advice = words()
+            asking.warn("ignored", f"{what}; it counts as absent, and a route that asks for it refuses", advice)
+    return [name for name, value, _ in there if value is not None]
 
 
 def _confirmation(asking: Asking, claims: Claims) -> str | None:

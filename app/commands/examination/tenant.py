@@ -1,15 +1,15 @@
 """Look at the tenant as the API does: discovery, the issuer's exact name, the keys, the clock.
 
 Takes   an issuer, the settings
-Gives   Findings: ok, warn or fail, with what to do
+Gives   Findings: ok, warn or fail, with what to do;  in the end the keys of each issuer that has usable ones
 Raises  nothing
-Not     logging in, tokens
+Not     logging in, tokens, whether workers hold and trust these keys (rotation.py)
 Source  OpenID Connect Discovery 1.0 §4.3; RFC 9110 §5.6.7, §6.6.1; RFC 9111 §5.1; docs/contracts/tokens.md K1, K2, T15
 """
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from app.oauth.keys.discovery import DiscoveryRejected, document_url, read
 from app.oauth.keys.download import DownloadFailed
 from app.oauth.keys.jwks import KeySet, KeySetRejected, parse_key_set
 from config.settings import Settings
+
+Findings = Generator[Finding, None, KeySet | None]
 
 _OK = 200
 _NOTICED_SECONDS = 5
@@ -37,36 +39,39 @@ _CAUSES = {
 }
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Look at each issuer."""
+def examine(settings: Settings) -> Generator[Finding, None, dict[str, KeySet]]:
+    """Look at each issuer; return the keys that were found."""
     if settings.jwks_file is not None:
-        yield _file(settings, settings.jwks_file)
-        return
+        in_file = yield from _file(settings, settings.jwks_file)
+        return {} if in_file is None else dict.fromkeys(settings.tenant_issuers, in_file)
+    published = {}
     for issuer in settings.tenant_issuers:
-        yield from _issuer(issuer, settings)
+        keys = yield from _issuer(issuer, settings)
+        if keys is not None:
+            published[issuer] = keys
+    return published
 
 
-def _issuer(issuer: str, settings: Settings) -> Iterator[Finding]:
+def _issuer(issuer: str, settings: Settings) -> Findings:
     url = document_url(issuer)
     begun_at = time.monotonic()
     try:
         response = fetch.get(url, timeout_seconds=settings.jwks_timeout_seconds, accepted_types=("application/json",))
     except fetch.FetchFailed as failure:
         yield Finding("discovery", "fail", f"{url}: {short(failure)}", _CAUSES.get(failure.why))
-        return
+        return None
     took = f"{(time.monotonic() - begun_at) * 1000:.0f} ms"
     if response.status != _OK:
         advice = "TENANT_ISSUER must be the issuer alone: the tenant's address, without a path of its own making"
         yield Finding("discovery", "fail", f"{url} answers {response.status}", advice)
         yield _clock(response, settings)
-        return
+        return None
     secured = "certificate verified" if url.startswith("https") else "plain http on this machine"
     yield Finding("discovery", "ok", f"{url} in {took}, {secured}")
     yield _clock(response, settings)
     exact = _exact(response.body, issuer, settings)
     yield exact
-    if exact.outcome == "ok":
-        yield from _keys(issuer, settings)
+    return (yield from _keys(issuer, settings)) if exact.outcome == "ok" else None
 
 
 def _exact(document: bytes, issuer: str, settings: Settings) -> Finding:
@@ -96,7 +101,7 @@ def _mismatch(document: bytes, issuer: str) -> Finding:
     return Finding("issuer", "fail", text, advice)
 
 
-def _keys(issuer: str, settings: Settings) -> Iterator[Finding]:
+def _keys(issuer: str, settings: Settings) -> Findings:
     begun_at = time.monotonic()
     try:
         keys = download_of(issuer, settings)().keys
@@ -107,16 +112,19 @@ def _keys(issuer: str, settings: Settings) -> Iterator[Finding]:
                 f"no key is usable for TOKEN_ALGORITHMS={','.join(settings.token_algorithms)}: does the tenant sign so?"
             )
         yield Finding("keys", "fail", f"the keys of {issuer} cannot be used: {short(failure)}", advice)
-        return
+        return None
     yield _of_set(keys, settings, f"fetched in {(time.monotonic() - begun_at) * 1000:.0f} ms")
+    return keys
 
 
-def _file(settings: Settings, path: str) -> Finding:
+def _file(settings: Settings, path: str) -> Findings:
     try:
         keys = parse_key_set(Path(path).read_bytes(), settings.token_algorithms)
     except (OSError, KeySetRejected) as fault:
-        return Finding("keys", "fail", f"JWKS_FILE cannot be used: {fault}", "put the tenant's key set there")
-    return _of_set(keys, settings, "from JWKS_FILE: the tenant is never asked, and a rotation needs a new file")
+        yield Finding("keys", "fail", f"JWKS_FILE cannot be used: {fault}", "put the tenant's key set there")
+        return None
+    yield _of_set(keys, settings, "from JWKS_FILE: the tenant is never asked, and a rotation needs a new file")
+    return keys
 
 
 def _of_set(keys: KeySet, settings: Settings, origin: str) -> Finding:
