@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
 from flask import Flask
 
 from app import command_line
@@ -146,14 +147,19 @@ def _parts(settings: Settings, nonces: Nonces | None, terms: Terms) -> Runtime:
     )
 
 
-def _metrics(settings: Settings, parts: Runtime) -> tuple[CountRequest, Background]:
+def _metrics(settings: Settings, parts: Runtime) -> tuple[CountRequest | None, Background | None]:
     # Here, because the library takes memory in each worker: only who uses it pays.
     from app.web.metrics.counting import Counting  # noqa: PLC0415
     from app.web.metrics.registry import Metrics  # noqa: PLC0415
     from app.web.metrics.server import MetricsServer  # noqa: PLC0415
 
-    metrics = Metrics()
-    counting = Counting(metrics, parts)
+    try:
+        metrics = Metrics()
+        counting = Counting(metrics, parts)
+    except OSError as fault:
+        # The master has looked before the fork; a disk can be full since, or the folder gone.
+        structlog.get_logger("postern.metrics").error("this worker counts nothing", reason=str(fault))
+        return None, None
     return counting.request, MetricsServer((settings.metrics_host, settings.metrics_port or 0), metrics, counting)
 
 

@@ -5,14 +5,12 @@ Not     the API's own settings (settings.py), TLS (the proxy in front)
 """
 
 import gc
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from config import drain
 from config.connection import MAX_FIELD_BYTES
+from config.metrics_master import MetricsMaster
 from config.settings import Settings
 
 _settings = Settings.from_env_or_exit()
@@ -38,6 +36,9 @@ control_socket_disable = True
 # Heartbeats on a disk can block a worker for seconds; memory cannot.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - the kernel's shared memory, not a temporary file
 
+# Files would pass by what a client has not taken yet (reception.py); the largest here is a script of the docs page.
+sendfile = False
+
 timeout = 30
 # What is in flight has 30 s, after the drain.
 graceful_timeout = 30 + int(_settings.drain_seconds)
@@ -49,11 +50,22 @@ errorlog = "-"
 loglevel = _settings.log_level
 logger_class = "config.log.GunicornLog"
 
-_METRICS = "postern-metrics-"
-if _settings.metrics_port is not None and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-    # Before any worker imports the library, which looks for it then; at a reload it is there, and the counts go on.
-    # Memory, not a disk: it is written at each request.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix=_METRICS, dir=worker_tmp_dir)
+
+def when_ready(server: Any) -> None:
+    """Begin with the metrics: after our own port is bound, so that no worker of a master that was killed is left."""
+    # Kept by gunicorn's master: a reload reads this file anew, and would know neither the folder nor the port.
+    server.metrics = MetricsMaster(worker_tmp_dir)
+    server.metrics.begin(_settings.metrics_host, _settings.metrics_port, is_successor=server.master_pid != 0)
+
+
+def pre_fork(server: Any, _worker: Any) -> None:
+    """See that the folder in which the workers count is there: before any of them imports the library."""
+    server.metrics.before_fork()
+
+
+def post_fork(server: Any, _worker: Any) -> None:
+    """Let the worker serve without metrics where they cannot be."""
+    server.metrics.in_worker()
 
 
 def post_worker_init(worker: Any) -> None:
@@ -64,24 +76,26 @@ def post_worker_init(worker: Any) -> None:
     gc.freeze()
 
 
-def on_reload(_server: Any) -> None:
+def on_reload(server: Any) -> None:
     """Say that the workers which are stopped next have successors: they need no drain."""
     drain.reload_begun()
+    # A master of a version that had none: its workers have the port.
+    is_successor = not hasattr(server, "metrics")
+    if is_successor:
+        server.metrics = MetricsMaster(worker_tmp_dir)
+    server.metrics.begin(_settings.metrics_host, _settings.metrics_port, is_successor=is_successor)
 
 
-def child_exit(_server: Any, worker: Any) -> None:
+def child_exit(server: Any, worker: Any) -> None:
     """Take a worker that is gone out of the metrics of this moment; what it counted stays counted."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415
-
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    server.metrics.worker_is_gone(worker.pid)
 
 
-def on_exit(_server: Any) -> None:
+def on_exit(server: Any) -> None:
     """Remove what the workers shared."""
-    folder = Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""))
-    if folder.name.startswith(_METRICS):
-        shutil.rmtree(folder, ignore_errors=True)
+    metrics = getattr(server, "metrics", None)
+    if metrics is not None:
+        metrics.end()
 
 
 def worker_exit(_server: Any, worker: Any) -> None:

@@ -20,7 +20,6 @@ NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/loca
 _START_SECONDS = 10
 
 
-
 class Api(BaseHTTPRequestHandler):
     """Answers with the name that the request has arrived under, and below /fault with problems of its own."""
 

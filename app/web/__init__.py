@@ -8,6 +8,6 @@ answers     JSON answers and their caching fields                  request_log r
 log         how the log is written                                 openapi/    the document, from schemas and policies
 docs        the page that shows it
 schemas     the shapes of answers                                  problem_pages /problems/{code}
-visit       the account of whoever comes by
+visit       the account of whoever comes by                        readiness   says once when /readyz changes
 index, whoami, me, deletion, health, metadata: the routes
 """

@@ -45,7 +45,9 @@ def readyz() -> Response:
         "revocations": _revocations(parts),
         "limits": _limits(parts),
     }
-    ready = all(check["ok"] for check in checks.values())
+    unready = [name for name, check in checks.items() if not check["ok"]]
+    parts.readiness.tell(unready)
+    ready = not unready
     status = "ready" if ready else "not_ready"
     return json_answer({"status": status, "checks": checks}, NO_STORE, 200 if ready else 503)
 

@@ -4,7 +4,7 @@ Takes   X-Request-Id of the request where it is a sane one, else a fresh id;  tr
 Gives   g.request_id; X-Request-Id and the security fields on the answer; one line: route, method, status, code, ms
 Raises  nothing
 Not     a token, a query, a body or a header; of the claims, issuer and client_id alone, and a keyed hash of the subject
-Source  W3C Trace Context §3.2
+Source  W3C Trace Context §3.2, §4
 """
 
 import os
@@ -22,8 +22,15 @@ from flask.globals import app_ctx, request_ctx
 from app.web.answers import JsonAnswer
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?", re.ASCII)
+# Neither version ff nor an id of zeros alone; what may follow the flags in a later version may not in 00.
+_TRACE = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.ASCII
+)
+_NO_TRACE = (None, None)
 _SERVER_ERROR = 500
+_NOT_READY = ("/readyz", 503)
+# A disk that is full is so for every request.
+_SAY_AGAIN_SECONDS = 60.0
 _SUBJECTS_REMEMBERED = 10_000
 # Written out although browsers are not the audience: an answer opened in one must not be sniffed, framed or run.
 _CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -54,6 +61,14 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
     def hashed(subject: str) -> str:
         return blake2b(subject.encode("utf-8", "surrogatepass"), key=key, digest_size=8).hexdigest()
 
+    say_again_at = 0.0
+
+    def uncounted(fault: Exception) -> None:
+        nonlocal say_again_at
+        if time.monotonic() >= say_again_at:
+            say_again_at = time.monotonic() + _SAY_AGAIN_SECONDS
+            log.error("a request could not be counted", reason=f"{type(fault).__name__}: {fault}")
+
     # NOTE: `request` and `g` look themselves up at each use; these two hooks run for every request and ask once.
     @app.before_request
     def begin() -> None:
@@ -81,8 +96,14 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
         seconds = time.perf_counter() - kept.started
         issuer = None if token is None else token.issuer
         if count is not None:
-            count(Served(route, method, status, seconds, issuer, code, environ.get("HTTP_AUTHORIZATION")))
-        write = log.error if status >= _SERVER_ERROR else log.info
+            try:
+                count(Served(route, method, status, seconds, issuer, code, environ.get("HTTP_AUTHORIZATION")))
+            except Exception as fault:  # noqa: BLE001 - a full disk, a folder that is gone: no fault of the request
+                uncounted(fault)
+        trace_id, parent_id = _trace(environ.get("HTTP_TRACEPARENT"))
+        # A probe that is told no is an answer as any other: readiness.py has said why, once.
+        is_fault = status >= _SERVER_ERROR and (route, status) != _NOT_READY
+        write = log.error if is_fault else log.info
         write(
             "request",
             method=method,
@@ -91,7 +112,8 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
             code=code,
             ms=round(seconds * 1000, 2),
             request_id=kept.request_id,
-            trace_id=_trace_id(environ.get("HTTP_TRACEPARENT")),
+            trace_id=trace_id,
+            parent_id=parent_id,
             issuer=issuer,
             client_id=None if token is None else token.client_id,
             user=None if token is None else hashed(token.subject),
@@ -100,7 +122,7 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
         return response
 
 
-def _trace_id(traceparent: str | None) -> str | None:
-    """The trace that the request belongs to, by W3C's field; anything else is left out."""
+def _trace(traceparent: str | None) -> tuple[str | None, str | None]:
+    """The trace that the request belongs to and the caller's span in it, by W3C's field; anything else is left out."""
     form = None if traceparent is None else _TRACE.fullmatch(traceparent)
-    return None if form is None else form[1]
+    return _NO_TRACE if form is None else (form[1], form[2])

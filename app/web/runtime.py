@@ -22,6 +22,7 @@ from app.oauth.verifier import Verifier
 from app.records.terms import Terms
 from app.users.identity import Identity
 from app.web.limiting.limiter import Limiter
+from app.web.readiness import Readiness
 from config.drain import Drain
 from config.settings import Settings
 
@@ -69,6 +70,7 @@ class Runtime:
     closing: tuple[Callable[[], None], ...] = ()
     """What closes connections that only some settings open."""
     once: Once = field(default_factory=Once)
+    readiness: Readiness = field(default_factory=Readiness)
 
     def start(self) -> None:
         """Begin in a worker of one's own (K9), once: new connections, the keys fetched and from now on kept fresh."""

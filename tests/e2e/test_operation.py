@@ -121,6 +121,7 @@ def test_log_when_json_then_every_line_is_and_says_who_without_naming_anybody(se
     assert users[0] == users[1] != users[2]
     assert users[3] is None
     assert asked[0]["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert asked[0]["parent_id"] == "b7ad6b7169203331"
     assert {line["level"] for line in asked} == {"info"}
     text = server.log.read_text()
     assert not [word for word in ("auth0|", "eyJ", "secret=1", "not-a-token") if word in text]

@@ -1,6 +1,7 @@
 """What is counted: closed sets of labels, and every state that operators are told of."""
 
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -112,6 +113,42 @@ def test_states_when_looked_at_then_keys_denylist_pool_and_drain_are_there(count
     assert found["postern_workers_draining"] == 0
     counted.app.extensions["postern"].drain.has_begun = True
     assert scraped(counted)["postern_workers_draining"] == 1
+
+
+def test_faults_of_ours_when_none_has_happened_yet_then_they_are_there_as_zero(counted: Api):
+    """A rate over a series that first appears with its first error would not show that error to an alert."""
+    found = scraped(counted)
+    for code in ("internal_error", "unavailable", "keys_unavailable"):
+        assert found[f'postern_problems_total{{code="{code}"}}'] == 0
+
+
+def test_pool_when_looked_at_then_its_limit_is_there_whatever_is_open(counted: Api):
+    """`open` grows with what is used: a share of it says nothing."""
+    assert scraped(counted)["postern_database_connections_limit"] == 10
+
+
+def test_revocations_when_never_read_then_their_age_is_infinite(tmp_path: Path):
+    """A gauge that nobody sets is 0: a worker that has never read what is revoked would look the best of all."""
+    unmigrated = f"sqlite:///{tmp_path / 'missing' / 'postern.db'}"
+    with running(settings_for(tmp_path, unmigrated, metrics_port=free_port())) as api:
+        api.app.extensions["postern"].start()
+        assert scraped(api)["postern_denylist_age_seconds"] == math.inf
+
+
+@pytest.mark.parametrize(("directory", "expected"), [("keys", math.inf), (None, None)])
+def test_copy_of_the_keys_when_never_written_then_its_age_is_infinite_unless_none_is_wanted(
+    tmp_path: Path, migrated: str, directory: str | None, expected: float | None
+):
+    """A folder that was never writable is missed otherwise."""
+    folder = None if directory is None else str(tmp_path / directory)
+    settings = settings_for(
+        tmp_path, migrated, jwks_file=None, jwks_snapshot_dir=folder, metrics_port=free_port(),
+        tenant_issuers=(f"http://127.0.0.1:{free_port()}/",),
+    )  # fmt: skip
+    with running(settings) as api:
+        api.app.extensions["postern"].start()
+        name = f'postern_keys_snapshot_age_seconds{{issuer="{settings.tenant_issuers[0]}"}}'
+        assert scraped(api).get(name) == expected
 
 
 def test_port_when_taken_then_the_api_serves_on_and_the_log_says_so(
