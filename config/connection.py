@@ -138,6 +138,8 @@ class BoundedConnection:
 
     def hand_over(self) -> None:
         """Give it to a thread, which waits for hardly anything any more."""
+        # For the log and the metrics (app/web/request_log.py): to wait for a thread is part of what the client sees.
+        self.whole_at = time.perf_counter()
         self._in_head, self._left = True, MAX_HEAD_BYTES
         self.deadline = min(self.deadline, time.monotonic() + RESIDUAL_SECONDS)
 

@@ -25,7 +25,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from config.connection import BoundedConnection, Buffers
 
 MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
+# So long without a byte, and so long in all: a proxy that is still sending must not meet a reset.
 LINGER_SECONDS: Final = 2.0
+MAX_LINGER_SECONDS: Final = 30.0
 _LOOK_AT_DEADLINES_EVERY_SECONDS: Final = 0.25
 # Room is made before the last place is taken.
 _FULL: Final = 0.9
@@ -145,13 +147,16 @@ class Reception(ThreadWorker):
             self._drop(conn)
             return
         conn.sock.settimeout(0)
-        conn.sock.deadline = time.monotonic() + LINGER_SECONDS
-        self._wait(conn, EVENT_READ, self._discard, self._drop)
+        now = time.monotonic()
+        conn.sock.deadline = now + LINGER_SECONDS
+        self._wait(conn, EVENT_READ, partial(self._discard, until=now + MAX_LINGER_SECONDS), self._drop)
 
-    def _discard(self, conn: Any) -> None:
+    def _discard(self, conn: Any, *, until: float) -> None:
         if conn.sock.discard():
             self._stop_waiting(conn)
             self._drop(conn)
+        else:
+            conn.sock.deadline = min(time.monotonic() + LINGER_SECONDS, until)
 
     def _drop(self, conn: Any) -> None:
         self.nr_conns -= 1

@@ -72,9 +72,12 @@ def install(app: Flask, hash_key: str | None = None, count: CountRequest | None 
     # NOTE: `request` and `g` look themselves up at each use; these two hooks run for every request and ask once.
     @app.before_request
     def begin() -> None:
-        kept = app_ctx.g
-        kept.started = time.perf_counter()
-        given = request_ctx.request.environ.get("HTTP_X_REQUEST_ID")
+        kept, environ = app_ctx.g, request_ctx.request.environ
+        # With all threads busy a request waits before it gets here, and that is when its time is looked at. Only our
+        # worker (config/reception.py) says since when it is there.
+        whole_at = getattr(environ.get("gunicorn.socket"), "whole_at", None)
+        kept.started = time.perf_counter() if whole_at is None else whole_at
+        given = environ.get("HTTP_X_REQUEST_ID")
         kept.request_id = given if given is not None and _SANE_ID.fullmatch(given) else os.urandom(16).hex()
 
     @app.after_request

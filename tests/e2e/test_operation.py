@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,27 @@ def test_stop_when_sigterm_then_readyz_says_no_first_while_requests_are_taken(se
     assert answers[0].json()["checks"]["drain"] == {"ok": False}
     assert {server.get(token).status_code for _ in range(8)} == {200}
     assert process.wait(30) == 0
+
+
+def test_time_when_all_threads_are_busy_then_log_and_metrics_count_the_wait(server: GunicornServer, issuer: Issuer):
+    """What the client sees begins when its request is there, not when a thread has time for it."""
+    server.start(WEB_CONCURRENCY="1", WEB_THREADS="1")
+    token = token_of(issuer, scope="read:profile write:records")
+    server.get(token, "/v1/me")
+    database = sqlite3.connect(server.settings["DATABASE_URL"].removeprefix("sqlite:///"), isolation_level=None)
+    with closing(database), ThreadPoolExecutor(2) as pool:
+        database.execute("BEGIN IMMEDIATE")
+        body = {"json": {"data": {}}}
+        written = pool.submit(server.request, "PUT", "/v1/collections/notes/records/busy", token, **body)
+        time.sleep(0.5)
+        read = pool.submit(server.get, token)
+        time.sleep(1)
+        database.execute("ROLLBACK")
+        assert (written.result().status_code, read.result().status_code) == (201, 200)
+    (line,) = [line for line in server.lines() if line.get("route") == "/v1/whoami"]
+    assert line["ms"] > 500
+    total = scrape(server)['postern_http_request_seconds_sum{method="GET",route="/v1/whoami",status="200"}']
+    assert total > 0.5
 
 
 def test_reload_when_sighup_under_load_then_no_request_fails_and_no_worker_drains(
