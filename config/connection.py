@@ -1,9 +1,9 @@
 """A client's connection with bounds: how long a request may take to arrive, how much of it is read, who waits for it.
 
 Takes   an accepted socket
-Gives   the same socket to gunicorn: requests that are there before a thread reads them, answers that no thread waits
-        to get rid of; reads and writes end at a deadline and at a size
-Raises  ConnectionResetError when the time is over; LimitRequestHeaders for a head that is too large
+Gives   the same socket to gunicorn: a thread reads what has arrived and never the socket, and no thread waits to get
+        rid of an answer; both have a deadline and a size
+Raises  ConnectionResetError where the rest has not come, or is not taken; LimitRequestHeaders for too large a head
 Not     when it is looked at (reception.py), where a request ends (framing.py)
 Source  RFC 9112 §9.5; RFC 6585 §5; RFC 9110 §10.1.1
 
@@ -15,7 +15,9 @@ many megabytes costs seconds of a processor; a token needs one large field, not 
 import errno
 import time
 from contextlib import suppress
-from socket import socket
+from dataclasses import dataclass, field
+from functools import partial
+from socket import SHUT_WR, socket
 from threading import Lock
 from typing import Any, Final
 
@@ -26,19 +28,17 @@ from config.framing import RequestFrame
 HEAD_SECONDS = 5.0
 BODY_SECONDS = 60.0
 WRITE_SECONDS = 30.0
-# For what a thread misses although it looked whole: such a request is not valid.
-RESIDUAL_SECONDS = 2.0
 MAX_HEAD_BYTES: Final = 131_072
 # T4: a token of 16 KiB must reach the app, which answers in JSON; gunicorn's own bound would be 8190.
 MAX_FIELD_BYTES: Final = 65_536
-# What one connection may have unsent before its thread waits; no answer but an export is larger.
-MAX_UNSENT_BYTES: Final = 2 * 1024 * 1024
+# Half-sent requests of all connections; as much again of answers that are not taken yet.
+MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 _PIECE_BYTES: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Buffers:
-    """How many bytes all connections of a worker may hold together; safe to share between threads."""
+    """How many bytes all connections of a worker may hold together, one way; safe to share between threads."""
 
     def __init__(self, max_bytes: int) -> None:
         self._left = max_bytes
@@ -55,6 +55,22 @@ class Buffers:
         with self._lock:
             self._left += count
 
+    @property
+    def are_full(self) -> bool:
+        """Whether more is held than there was room for."""
+        return self._left < 0
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the connections of a worker may hold, each and all together."""
+
+    max_body_bytes: int
+    max_unsent_bytes: int
+    """What one connection may have unsent before its thread waits: more than any answer but an export."""
+    arriving: Buffers = field(default_factory=partial(Buffers, MAX_BUFFERED_BYTES))
+    leaving: Buffers = field(default_factory=partial(Buffers, MAX_BUFFERED_BYTES))
+
 
 class BoundedConnection:
     """A socket that knows its requests; everything else is the socket's own.
@@ -63,19 +79,17 @@ class BoundedConnection:
     a request is answered.
     """
 
-    def __init__(self, connection: socket, max_body_bytes: int, buffers: Buffers) -> None:
+    def __init__(self, connection: socket, room: Room) -> None:
         self._connection = connection
-        self._max_body_bytes = max_body_bytes
-        self._buffers = buffers
+        self._room = room
         self._arrived, self._unsent = bytearray(), bytearray()
-        self._has_ended = self._was_asked = False
+        self._has_ended = False
         self.begin()
 
     def begin(self) -> None:
         """Start a request, with bounds of its own; what is there already belongs to it."""
         self._frame, self._in_head, self._handed = RequestFrame(), True, 0
         self._left = MAX_HEAD_BYTES
-        self._was_asked = False
         self.begun_at = time.monotonic()
         self.deadline = self.begun_at + HEAD_SECONDS
 
@@ -91,11 +105,9 @@ class BoundedConnection:
             data = b""
         self._has_ended = not data
         self._arrived += data
-        if not self._buffers.take(len(data)):
-            # There is no room to wait for the rest of it; nobody waits in a thread either.
-            self.deadline = time.monotonic()
-            return True
-        return self.is_ready()
+        has_room = self._room.arriving.take(len(data))
+        # Where there is no room to wait for the rest of it, a thread refuses it.
+        return self.is_ready() or not has_room
 
     def is_ready(self) -> bool:
         """Tell whether a thread has something to do with what has come: answer it, refuse it, or close."""
@@ -107,9 +119,11 @@ class BoundedConnection:
         if self._in_head:
             self._in_head = False
             self.deadline = time.monotonic() + BODY_SECONDS
-            if frame.waits_for_continue:
-                self._ask_for_body()
-        return frame.body_bytes > self._max_body_bytes or len(self._arrived) > self._most()
+            if frame.waits_for_continue and frame.body_bytes <= self._room.max_body_bytes:
+                # The client would wait until it is told.
+                with suppress(OSError):
+                    self._keep(_CONTINUE[self._send_some(_CONTINUE, 0) :])
+        return frame.body_bytes > self._room.max_body_bytes or len(self._arrived) > self._most()
 
     @property
     def has_head(self) -> bool:
@@ -137,11 +151,10 @@ class BoundedConnection:
         return self._frame.is_whole and self._handed == self._frame.end
 
     def hand_over(self) -> None:
-        """Give it to a thread, which waits for hardly anything any more."""
+        """Give it to a thread, which reads what is here and waits for no more."""
         # For the log and the metrics (app/web/request_log.py): to wait for a thread is part of what the client sees.
         self.whole_at = time.perf_counter()
         self._in_head, self._left = True, MAX_HEAD_BYTES
-        self.deadline = min(self.deadline, time.monotonic() + RESIDUAL_SECONDS)
 
     # While a thread has it.
 
@@ -149,13 +162,19 @@ class BoundedConnection:
         """Start the bounds of the body."""
         self._in_head, self._left = False, self._most()
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:  # noqa: ARG002 - the socket's
         """Read what there is, within the bounds, and never across the end of the request."""
         if self._left <= 0:
             if self._in_head:
                 raise LimitRequestHeaders("the head is too large")
             raise ConnectionResetError(errno.ECONNRESET, "the request is too large")
-        data = self._from_buffer(size) if self._arrived else self._from_socket(size, flags)
+        if not self._arrived and not self._has_ended:
+            raise ConnectionResetError(errno.ECONNRESET, "the rest of the request has not come")
+        rest = self._frame.end - self._handed
+        if self._frame.is_whole and rest > 0:
+            size = min(size, rest)
+        data = bytes(self._arrived[:size])
+        self._forget_arrived(len(data))
         self._left -= len(data)
         self._handed += len(data)
         return data
@@ -166,15 +185,13 @@ class BoundedConnection:
             data = data[self._send_some(data, flags) :]
         if not data:
             return
-        self._unsent += data
-        if not self._buffers.take(len(data)):
-            self._send_down_to(0, flags)
-        elif len(self._unsent) > MAX_UNSENT_BYTES:
-            self._send_down_to(MAX_UNSENT_BYTES // 2, flags)
+        self._keep(data)
+        if len(self._unsent) > self._room.max_unsent_bytes:
+            self._send_down_to(self._room.max_unsent_bytes // 2, flags)
 
     def send(self, data: bytes, flags: int = 0) -> int:
-        """Write all of it; gunicorn itself sends no more than the invitation to go on, which is sent already."""
-        if data != _CONTINUE or not self._was_asked:
+        """Write all of it, but not gunicorn's invitation to go on: the client has been asked, or need not be."""
+        if data != _CONTINUE:
             self.sendall(data, flags)
         return len(data)
 
@@ -193,6 +210,17 @@ class BoundedConnection:
         """Send what the client takes, without waiting."""
         self._forget_sent(self._send_some(bytes(self._unsent[:_PIECE_BYTES]), 0))
 
+    def begin_goodbye(self) -> None:
+        """Close our end, and forget what nobody wants."""
+        self._forget_arrived(len(self._arrived))
+        self._connection.shutdown(SHUT_WR)
+        self._connection.settimeout(0)
+
+    def linger(self, seconds: float, until: float) -> None:
+        """Give the client so long to close its end, or to go on sending, but not beyond a time."""
+        self.begun_at = time.monotonic()
+        self.deadline = min(self.begun_at + seconds, until)
+
     def discard(self) -> bool:
         """Read what nobody wants; True when the client has closed its end."""
         try:
@@ -204,9 +232,8 @@ class BoundedConnection:
 
     def close(self) -> None:
         """Close it, and give back its room."""
-        self._buffers.give(len(self._arrived) + len(self._unsent))
-        self._arrived.clear()
-        self._unsent.clear()
+        self._forget_arrived(len(self._arrived))
+        self._forget_sent(len(self._unsent))
         self._connection.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -214,35 +241,15 @@ class BoundedConnection:
 
     def _most(self) -> int:
         # Chunked framing may double a small body; what is beyond that is nobody's honest request.
-        return 2 * self._max_body_bytes + MAX_HEAD_BYTES
+        return 2 * self._room.max_body_bytes + MAX_HEAD_BYTES
 
-    def _ask_for_body(self) -> None:
-        """A client that asks whether to go on would wait, and hold a thread, until it is told."""
-        if not self._was_asked:
-            self._was_asked = True
-            with suppress(OSError):
-                self._connection.send(_CONTINUE)
+    def _forget_arrived(self, count: int) -> None:
+        del self._arrived[:count]
+        self._room.arriving.give(count)
 
-    def _from_buffer(self, size: int) -> bytes:
-        rest = self._frame.end - self._handed
-        if self._frame.is_whole and rest > 0:
-            size = min(size, rest)
-        data = bytes(self._arrived[:size])
-        del self._arrived[:size]
-        self._buffers.give(len(data))
-        return data
-
-    def _from_socket(self, size: int, flags: int) -> bytes:
-        if self._has_ended:
-            return b""
-        left_seconds = self.deadline - time.monotonic()
-        if left_seconds <= 0:
-            raise ConnectionResetError(errno.ECONNRESET, "the request took too long")
-        self._connection.settimeout(left_seconds)
-        try:
-            return self._connection.recv(size, flags)
-        except TimeoutError:
-            raise ConnectionResetError(errno.ECONNRESET, "the request took too long") from None
+    def _keep(self, data: bytes) -> None:
+        self._unsent += data
+        self._room.leaving.take(len(data))
 
     def _send_some(self, data: bytes, flags: int) -> int:
         self._connection.settimeout(0)
@@ -259,8 +266,9 @@ class BoundedConnection:
                 self._forget_sent(self._connection.send(bytes(self._unsent[:_PIECE_BYTES]), flags))
         except TimeoutError:
             # As if the client had gone away: gunicorn logs that as nothing to see to.
+            self._forget_sent(len(self._unsent))
             raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing") from None
 
     def _forget_sent(self, count: int) -> None:
         del self._unsent[:count]
-        self._buffers.give(count)
+        self._room.leaving.give(count)

@@ -16,8 +16,8 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,18})[ \t]*\r
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding[ \t]*:[^\r\n]*chunked")
 _CONTINUE: Final = re.compile(rb"\r\nexpect[ \t]*:[ \t]*100-continue")
 _SIZE: Final = re.compile(rb"[ \t]*([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
-# A chunk's first line is a few digits; what is longer is for the parser to refuse.
-_MAX_CHUNK_LINE: Final = 256
+# A chunk's first line is a few digits, and what extends them; of a longer one nobody waits for the end.
+MAX_CHUNK_LINE: Final = 4096
 
 
 class RequestFrame:
@@ -68,10 +68,10 @@ class RequestFrame:
     def _follow_chunks(self, data: bytearray) -> None:
         """Go from chunk to chunk; `end` is where the next one begins."""
         while not self._is_in_trailers and len(data) > self.end:
-            line_end = data.find(b"\r\n", self.end, self.end + _MAX_CHUNK_LINE)
+            line_end = data.find(b"\r\n", self.end, self.end + MAX_CHUNK_LINE)
             if line_end < 0:
                 # Half a line, or none that there could be.
-                self.is_whole = len(data) >= self.end + _MAX_CHUNK_LINE
+                self.is_whole = len(data) >= self.end + MAX_CHUNK_LINE
                 return
             size = _SIZE.fullmatch(data, self.end, line_end)
             if size is None:

@@ -4,47 +4,48 @@ Takes   connections, from anyone
 Gives   Reception: a gthread worker whose threads get requests that are there, and whose main loop never waits
 Raises  nothing of its own
 Not     what of a connection is bounded (connection.py), answers (worker.py)
-Source  RFC 9112 §9.5, §9.6; docs/decisions.md "Slow clients"
+Source  RFC 9112 §9.5, §9.6; docs/decisions.md "At the edge"
 
 gunicorn's gthread gives a connection to a thread when it is accepted, and its main loop waits up to 2 s for a client
 that does not close: so a handful of silent clients keeps all others waiting. Here the main loop reads what comes, and
 a thread is asked when a request is whole; an answer that a client does not take leaves its thread at once.
 """
 
+import errno
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ, EVENT_WRITE
-from socket import SHUT_WR, socket
+from socket import socket
 from typing import Any, Final
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from config.connection import BoundedConnection, Buffers
+from config.connection import BoundedConnection, Room
 
-MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 # So long without a byte, and so long in all: a proxy that is still sending must not meet a reset.
 LINGER_SECONDS: Final = 2.0
 MAX_LINGER_SECONDS: Final = 30.0
 _LOOK_AT_DEADLINES_EVERY_SECONDS: Final = 0.25
 # Room is made before the last place is taken.
 _FULL: Final = 0.9
+_NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Reception(ThreadWorker):
     """A worker that no client can hold by being slow."""
 
-    max_body_bytes: int
-    """What a body may hold; said by whoever knows the settings."""
+    room: Room
+    """What connections may hold; made by whoever knows the settings."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._buffers = Buffers(MAX_BUFFERED_BYTES)
         # Insertion order: what has waited longest comes first.
-        self._waiting: dict[TConn, Callable[[TConn], None]] = {}
+        self._waiting: dict[Any, Callable[[Any], None]] = {}
         self._look_at = 0.0
+        self._lacks_files = False
 
     def accept(self, listener: socket) -> None:
         """Take a connection; a thread hears of it when a request is there."""
@@ -53,10 +54,14 @@ class Reception(ThreadWorker):
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             # Another worker was faster, or the client is gone again.
             return
+        except OSError as fault:
+            if fault.errno not in _NO_FILES:
+                raise
+            self._lacks_files = True
+            return
         self.nr_conns += 1
-        self._make_room()
         conn: Any = TConn(self.cfg, client, address, listener.getsockname())
-        conn.sock = BoundedConnection(client, self.max_body_bytes, self._buffers)
+        conn.sock = BoundedConnection(client, self.room)
         conn.data_ready = True
         self._receive(conn)
 
@@ -78,7 +83,11 @@ class Reception(ThreadWorker):
         self._wait(conn, EVENT_WRITE, partial(self._send, is_kept=is_kept), self._drop)
 
     def murder_pending(self) -> None:
-        """Look at the deadlines; gunicorn's loop asks again and again."""
+        """Make room, and look at the deadlines; gunicorn's loop asks after each round of events.
+
+        Not within a round: what is closed there may have an event in the same round.
+        """
+        self._make_room()
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -112,15 +121,18 @@ class Reception(ThreadWorker):
             self._drop(conn)
 
     def _hand_over(self, conn: Any) -> None:
-        conn.sock.hand_over()
-        self.enqueue_req(conn)
+        if conn.sock.has_begun:
+            conn.sock.hand_over()
+            self.enqueue_req(conn)
+        else:
+            # The client has closed its end, and asks for nothing.
+            self._drop(conn)
 
     def _send(self, conn: Any, *, is_kept: bool) -> None:
         try:
             conn.sock.send_more()
         except OSError:
-            self._stop_waiting(conn)
-            self._drop(conn)
+            self._let_go(conn)
             return
         if not conn.sock.has_unsent:
             self._stop_waiting(conn)
@@ -142,21 +154,19 @@ class Reception(ThreadWorker):
     def _say_goodbye(self, conn: Any) -> None:
         """Close our end, and read until the client closes its own: a reset could take the answer with it (§9.6)."""
         try:
-            conn.sock.shutdown(SHUT_WR)
+            conn.sock.begin_goodbye()
         except OSError:
             self._drop(conn)
             return
-        conn.sock.settimeout(0)
-        now = time.monotonic()
-        conn.sock.deadline = now + LINGER_SECONDS
-        self._wait(conn, EVENT_READ, partial(self._discard, until=now + MAX_LINGER_SECONDS), self._drop)
+        until = time.monotonic() + MAX_LINGER_SECONDS
+        conn.sock.linger(LINGER_SECONDS, until)
+        self._wait(conn, EVENT_READ, partial(self._discard, until=until), self._drop)
 
     def _discard(self, conn: Any, *, until: float) -> None:
         if conn.sock.discard():
-            self._stop_waiting(conn)
-            self._drop(conn)
+            self._let_go(conn)
         else:
-            conn.sock.deadline = min(time.monotonic() + LINGER_SECONDS, until)
+            conn.sock.linger(LINGER_SECONDS, until)
 
     def _drop(self, conn: Any) -> None:
         self.nr_conns -= 1
@@ -165,16 +175,20 @@ class Reception(ThreadWorker):
 
     def _make_room(self) -> None:
         """Let go of who has been here for longest, idle ones first, so that newcomers are never kept out."""
-        while self.nr_conns > _FULL * self.worker_connections:
-            if self.keepalived_conns:
-                conn = self.keepalived_conns.popleft()
-                self.poller.unregister(conn.sock)
-            elif self._waiting:
-                conn = next(iter(self._waiting))
-                self._stop_waiting(conn)
-            else:
-                return
+        most = _FULL * (self.nr_conns if self._lacks_files else self.worker_connections)
+        self._lacks_files = False
+        while self.nr_conns > most and self.keepalived_conns:
+            conn = self.keepalived_conns.popleft()
+            self.poller.unregister(conn.sock)
             self._drop(conn)
+        while self.nr_conns > most and self._waiting:
+            self._let_go(next(iter(self._waiting)))
+        while self.room.leaving.are_full and (sender := next((c for c in self._waiting if c.sock.has_unsent), None)):
+            self._let_go(sender)
+
+    def _let_go(self, conn: Any) -> None:
+        self._stop_waiting(conn)
+        self._drop(conn)
 
     def _wait(
         self, conn: Any, event: int, on_event: Callable[[Any], None], on_time_over: Callable[[Any], None]

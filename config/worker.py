@@ -16,6 +16,7 @@ from typing import Any
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 
+from config.connection import MAX_HEAD_BYTES, Room
 from config.reception import Reception
 from config.settings import Settings
 
@@ -32,7 +33,8 @@ class ProblemWorker(Reception):
 
     def init_process(self) -> None:
         """Take the bounds from the settings, then begin."""
-        self.max_body_bytes = max(settings().max_body_bytes, settings().max_batch_bytes)
+        max_body_bytes = max(settings().max_body_bytes, settings().max_batch_bytes)
+        self.room = Room(max_body_bytes, settings().max_answer_bytes + MAX_HEAD_BYTES)
         super().init_process()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
@@ -48,7 +50,13 @@ class ProblemWorker(Reception):
         """Read what the app left of a body that is there; what is not there is not waited for."""
         if not keepalive or not conn.sock.is_whole:
             return False
-        return bool(super()._keepalive_after(conn, keepalive)) and conn.sock.has_all  # type: ignore[misc]
+        try:
+            is_read = bool(super()._keepalive_after(conn, keepalive))  # type: ignore[misc]
+        except ParseException:
+            # Broken framing, seen after the answer: a refusal now would be taken for the next request's.
+            return False
+        # What the parser took beyond the request's end, or left before it, must never be taken for another request.
+        return is_read and conn.sock.has_all and not conn.parser.unreader.buf.getvalue()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Leave the balancer first: /readyz says no, requests are still taken, and then gunicorn's own end."""

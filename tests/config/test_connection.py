@@ -8,9 +8,10 @@ import pytest
 from gunicorn.http.errors import LimitRequestHeaders
 
 from config import connection
-from config.connection import MAX_HEAD_BYTES, MAX_UNSENT_BYTES, BoundedConnection, Buffers
+from config.connection import MAX_HEAD_BYTES, BoundedConnection, Buffers, Room
 
 MAX_BODY_BYTES = 1000
+MAX_UNSENT_BYTES = 2 * 1024 * 1024
 ROOM_BYTES = 16 * 1024 * 1024
 HEAD = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -29,7 +30,7 @@ def ends(buffers: Buffers) -> Iterator[Ends]:
     ours.setblocking(False)
     theirs.settimeout(10)
     with ours, theirs:
-        yield BoundedConnection(ours, MAX_BODY_BYTES, buffers), theirs
+        yield BoundedConnection(ours, Room(MAX_BODY_BYTES, MAX_UNSENT_BYTES, buffers, buffers)), theirs
 
 
 def arrived(ends: Ends, data: bytes) -> bool:
@@ -102,15 +103,14 @@ def test_body_when_far_larger_than_any_honest_framing_then_the_connection_ends(e
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD % 5 + b"abc"])
-def test_read_when_the_rest_does_not_come_in_time_then_the_connection_ends(ends, monkeypatch, sent):
+def test_read_when_the_rest_has_not_come_then_the_connection_ends_and_no_thread_waits(ends, sent):
     """RFC 9112 §9.5: a server may close a connection that is not completed in time."""
-    monkeypatch.setattr(connection, "RESIDUAL_SECONDS", 0.05)
     arrived(ends, sent)
     ends[0].hand_over()
     assert sent == b"" or ends[0].recv(8192) == sent
     with pytest.raises(ConnectionResetError):
         ends[0].recv(10)
-    # A byte that comes too late changes nothing: the deadline is the whole request's, not each read's.
+    # A byte that comes too late changes nothing: it might be taken for the next request's.
     ends[1].sendall(b"a")
     with pytest.raises(ConnectionResetError):
         ends[0].recv(10)
@@ -138,6 +138,12 @@ def test_body_when_there_is_no_room_left_then_nobody_waits_for_it(ends, buffers)
     assert buffers.take(ROOM_BYTES), "what was read has given its room back"
 
 
+def test_request_when_it_is_whole_although_there_is_no_room_then_the_connection_may_be_kept(ends, buffers):
+    assert buffers.take(ROOM_BYTES)
+    assert arrived(ends, HEAD % 5 + b"abcde")
+    assert ends[0].is_whole
+
+
 @pytest.mark.parametrize("asks", [True, False])
 def test_client_when_it_waits_to_be_asked_for_the_body_then_asked_once(ends, asks):
     """RFC 9110 §10.1.1; gunicorn invites too, from the thread."""
@@ -151,6 +157,17 @@ def test_client_when_it_waits_to_be_asked_for_the_body_then_asked_once(ends, ask
     ends[0].close()
     told = b"".join(iter(lambda: ends[1].recv(100), b""))
     assert told == (b"HTTP/1.1 100 Continue\r\n\r\n" if asks else b"") + b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize("body", [b"abcde", b""])
+def test_client_when_its_body_is_there_or_too_large_then_not_asked_for_it(ends, body):
+    """RFC 9110 §10.1.1: a final status instead, where the server can tell from the head."""
+    head = HEAD % (len(body) or MAX_BODY_BYTES + 1)
+    assert arrived(ends, head[:-2] + b"Expect: 100-continue\r\n\r\n" + body)
+    ends[0].hand_over()
+    assert ends[0].send(b"HTTP/1.1 100 Continue\r\n\r\n") == 25
+    ends[0].close()
+    assert ends[1].recv(100) == b""
 
 
 def test_write_when_the_other_side_reads_then_all_of_it(ends):
@@ -200,6 +217,29 @@ def test_write_when_the_client_takes_nothing_in_time_then_given_up(ends, monkeyp
     monkeypatch.setattr(connection, "WRITE_SECONDS", 0.05)
     with pytest.raises(ConnectionResetError):
         ends[0].sendall(b"a" * (3 * MAX_UNSENT_BYTES))
+    assert not ends[0].has_unsent, "nobody tries again"
+
+
+def test_write_when_there_is_no_room_left_then_no_thread_waits_for_the_client(ends, buffers):
+    """Whoever fills the room must not hold the threads of all others; the poller makes room afterwards."""
+    assert buffers.take(ROOM_BYTES)
+    ends[0].sendall(b"a" * MAX_UNSENT_BYTES)
+    assert ends[0].has_unsent
+    assert buffers.are_full
+    ends[0].close()
+    assert not buffers.are_full
+
+
+def test_goodbye_when_something_is_left_then_forgotten_and_its_room_given_back(ends, buffers):
+    """RFC 9112 §9.6: a server closes its end first, and reads on for a while."""
+    arrived(ends, HEAD % 500 + b"a" * 100)
+    ends[0].begin_goodbye()
+    assert buffers.take(ROOM_BYTES)
+    assert ends[1].recv(10) == b""
+    ends[1].sendall(b"b")
+    assert not ends[0].discard()
+    ends[1].shutdown(socket.SHUT_WR)
+    assert ends[0].discard()
 
 
 def test_close_when_bytes_are_held_then_their_room_is_given_back(ends, buffers):

@@ -10,7 +10,7 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.framing import RequestFrame
+from config.framing import MAX_CHUNK_LINE, RequestFrame
 
 GET = b"GET /v1/me HTTP/1.1\r\nHost: x\r\n\r\n"
 PUT = b"PUT /v1/me HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
@@ -70,7 +70,7 @@ def test_frame_when_another_request_follows_then_it_ends_where_gunicorn_says(dat
 
 
 @pytest.mark.parametrize(
-    "body", [b"zz\r\n", b"-2\r\n", b"0x5\r\n", b"5_0\r\n", b"\r\n", b"1" * 256, b"f" * 16 + b"\r\n"]
+    "body", [b"zz\r\n", b"-2\r\n", b"0x5\r\n", b"5_0\r\n", b"\r\n", b"1" * MAX_CHUNK_LINE, b"f" * 16 + b"\r\n"]
 )
 def test_frame_when_the_chunks_are_no_chunks_then_left_to_the_parser_at_once(body: bytes):
     """What will be refused needs no patience."""

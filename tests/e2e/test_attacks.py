@@ -66,6 +66,14 @@ def test_chunked_body_when_its_framing_is_broken_then_400(wire: Wire, body: byte
     assert (status, document["code"]) in {(400, "bad_request"), (400, "malformed_json")}
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n", b"2\r\n{}XX0\r\n\r\n", b"2\r\n{}\r\n0\r\nno colon\r\n\r\n"])
+def test_chunked_body_when_it_is_broken_and_nobody_reads_it_then_one_answer(wire: Wire, body: bytes):
+    """Gunicorn sends a 400 after the answer, which whoever keeps the connection takes for the next request's."""
+    _, _, answer = wire.send(b"PUT /v1/nowhere HTTP/1.1\r\nHost: x\r\n" + CHUNKED + b"\r\n" + body)
+    assert answer[9:12] == b"404"
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_chunked_body_when_larger_than_the_limit_then_413_and_nothing_is_stored(wire: Wire):
     """The body was silently cut at MAX_BODY_BYTES and what was left of it stored: 200 for what is 413 with a length."""
     body = b'{"nickname": "cut"}'.ljust(1_048_576) + b"this is no JSON any more"
