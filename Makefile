@@ -2,8 +2,6 @@
 .DEFAULT_GOAL := help
 .PHONY: help run demo token test check prove interop bench migrate lock format clean
 PYTHON ?= $(firstword $(foreach candidate,python3.13 python3.12 python3.11 python3,$(if $(shell $(candidate) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(candidate))))
-# Many tests wait for servers that they have started: two more than there are cores.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -29,7 +27,7 @@ token: $(READY)  ## print an access token of the development tenant (make -s tok
 
 test: $(READY)  ## run the whole suite, PostgreSQL included, with the coverage gates
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --include='app/oauth/*' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
 

@@ -127,11 +127,22 @@ def follow(read, writes: int, write) -> set[str]:
         while not done.is_set():
             look()
 
+    def write_patiently(number: int) -> None:
+        """A machine that is busy with other things may make one of many writers wait for longer than a lock may."""
+        while True:
+            try:
+                write(number)
+            except DatabaseBusy:
+                continue
+            return
+
     with ThreadPoolExecutor(6) as threads:
         reading = threads.submit(reader)
-        for written in [threads.submit(write, number) for number in range(writes)]:
-            written.result(PATIENCE_SECONDS)
-        done.set()
+        try:
+            for written in [threads.submit(write_patiently, number) for number in range(writes)]:
+                written.result(PATIENCE_SECONDS)
+        finally:
+            done.set()
         reading.result(PATIENCE_SECONDS)
     look()
     return set(known[0].denylist.clients)

@@ -17,9 +17,10 @@ from werkzeug.http import HTTP_STATUS_CODES
 from app.web.catalogue import PROBLEMS
 from app.web.openapi.answers import FIELDS
 from app.web.openapi.parameters import PARAMETERS
-from app.web.schemas import ProblemSchema
 
 PROBLEM_TYPE = "application/problem+json"
+# By its name in the document (document.py puts it there): from the class, each of some 250 answers would make it anew.
+_PROBLEM = "#/components/schemas/Problem"
 # What document.py turns into parameters and fields; it does not stand in the document.
 TAKES, GIVES = "x-takes", "x-gives"
 View = TypeVar("View", bound=Callable[..., Any])
@@ -82,7 +83,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # smorest has n
             problem = PROBLEMS[code]
             entry = content["responses"].setdefault(str(problem.status), {"description": ""})
             entry["description"] = (entry["description"] + f" {code}").strip()
-            entry["content"] = {PROBLEM_TYPE: {"schema": ProblemSchema}}
+            entry["content"] = {PROBLEM_TYPE: {"schema": {"$ref": _PROBLEM}}}
         content[TAKES] = [name for name in takes if PARAMETERS[name]]
         content[GIVES] = [name for name in gives if FIELDS[name]]
         return self.doc(operationId=operation_id, summary=summary, **content, **(doc or {}))  # type: ignore[no-any-return]

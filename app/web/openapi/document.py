@@ -55,6 +55,10 @@ class Api(flask_smorest.Api):  # type: ignore[misc]  # smorest has no types
     def _register_error_handlers(self) -> None:
         """Leave every fault to problems.py."""
 
+    def _register_responses(self) -> None:
+        """Name the one schema of all refusals; smorest would make an answer of it for each status that HTTP has."""
+        self.spec.components.schema(schema_name(ProblemSchema), schema=ProblemSchema)
+
 
 def make_api(app: Flask) -> Api:
     """Make the smorest Api that the blueprints are registered with."""
