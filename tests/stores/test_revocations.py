@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from app.commands.db import upgrade
-from app.db import Database, DatabaseUnavailable
+from app.db import Database, DatabaseBusy, DatabaseUnavailable
 from app.oauth.revocation.entry import Revocation, of_client, of_key, of_token, of_user
 from app.oauth.revocation.rules import NOTHING_REVOKED, Denylist
 from app.oauth.revocation.watch import RevocationsUnavailable, Snapshot
