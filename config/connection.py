@@ -88,7 +88,8 @@ class BoundedConnection:
 
     def begin(self) -> None:
         """Start a request, with bounds of its own; what is there already belongs to it."""
-        self._frame, self._in_head, self._handed = RequestFrame(), True, 0
+        # The head is awaited while it arrives; a thread is in the head while it reads what has arrived.
+        self._frame, self._awaits_head, self._in_head, self._handed = RequestFrame(), True, True, 0
         self._left = MAX_HEAD_BYTES
         self.begun_at = time.monotonic()
         self.deadline = self.begun_at + HEAD_SECONDS
@@ -116,8 +117,8 @@ class BoundedConnection:
             return True
         if not frame.has_head:
             return len(self._arrived) > MAX_HEAD_BYTES
-        if self._in_head:
-            self._in_head = False
+        if self._awaits_head:
+            self._awaits_head = False
             self.deadline = time.monotonic() + BODY_SECONDS
             if frame.waits_for_continue and frame.body_bytes <= self._room.max_body_bytes:
                 # The client would wait until it is told.

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.users.deletion import as_document, cancel, find, refuse_unconfirmed, schedule
 from app.users.identity import Identity
-from app.web.answers import PRIVATE, json_answer
+from app.web.answers import PRIVATE, json_answer, no_content
 from app.web.auth import access_token
 from app.web.json_body import json_body
 from app.web.openapi import Blueprint
@@ -73,6 +73,6 @@ def cancel_deletion() -> Response:
 
     def work(session: Session, identity: Identity, now: datetime) -> Response:
         cancel(session, identity, now)
-        return Response(status=204, headers=PRIVATE)
+        return no_content(PRIVATE)
 
     return carry_out(work, makes_account=False, in_grace=True)

@@ -134,6 +134,7 @@ def test_get_and_delete_when_nothing_is_scheduled_then_200_active_and_204(api: A
     for _ in range(2):
         assert (show(api).status_code, show(api).json) == (200, nothing)
         assert (cancel(api).status_code, cancel(api).data) == (204, b"")
+        assert "Content-Type" not in cancel(api).headers
         assert stored(api)[1] == 0
         api.get("/v1/me")
 
