@@ -4,7 +4,7 @@ Takes   an accepted socket
 Gives   the same socket to gunicorn: a thread reads what has arrived and never the socket, and no thread waits to get
         rid of an answer; both have a deadline and a size
 Raises  ConnectionResetError where the rest has not come, or is not taken; LimitRequestHeaders for too large a head
-Not     when it is looked at (reception.py), where a request ends (framing.py)
+Not     when it is looked at (reception.py), where a request ends (framing.py), what all may hold together (room.py)
 Source  RFC 9112 §9.5; RFC 6585 §5; RFC 9110 §10.1.1
 
 gunicorn's gthread reads and writes in its threads, without a deadline: one byte on each of WEB_THREADS connections,
@@ -15,15 +15,13 @@ many megabytes costs seconds of a processor; a token needs one large field, not 
 import errno
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
 from socket import SHUT_WR, socket
-from threading import Lock
 from typing import Any, Final
 
 from gunicorn.http.errors import LimitRequestHeaders
 
 from config.framing import RequestFrame
+from config.room import Room
 
 HEAD_SECONDS = 5.0
 BODY_SECONDS = 60.0
@@ -31,52 +29,15 @@ WRITE_SECONDS = 30.0
 MAX_HEAD_BYTES: Final = 131_072
 # T4: a token of 16 KiB must reach the app, which answers in JSON; gunicorn's own bound would be 8190.
 MAX_FIELD_BYTES: Final = 65_536
-# Half-sent requests of all connections; as much again of answers that are not taken yet.
-MAX_BUFFERED_BYTES: Final = 32 * 1024 * 1024
 _PIECE_BYTES: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Buffers:
-    """How many bytes all connections of a worker may hold together, one way; safe to share between threads."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._left = max_bytes
-        self._lock = Lock()
-
-    def take(self, count: int) -> bool:
-        """Take room for so many bytes; they are held even where there is none left, and the answer says so."""
-        with self._lock:
-            self._left -= count
-            return self._left >= 0
-
-    def give(self, count: int) -> None:
-        """Give room back."""
-        with self._lock:
-            self._left += count
-
-    @property
-    def are_full(self) -> bool:
-        """Whether more is held than there was room for."""
-        return self._left < 0
-
-
-@dataclass(frozen=True)
-class Room:
-    """What the connections of a worker may hold, each and all together."""
-
-    max_body_bytes: int
-    max_unsent_bytes: int
-    """What one connection may have unsent before its thread waits: more than any answer but an export."""
-    arriving: Buffers = field(default_factory=partial(Buffers, MAX_BUFFERED_BYTES))
-    leaving: Buffers = field(default_factory=partial(Buffers, MAX_BUFFERED_BYTES))
 
 
 class BoundedConnection:
     """A socket that knows its requests; everything else is the socket's own.
 
     One thread at a time has it: gunicorn's poller while something arrives or is left to send, a worker's thread while
-    a request is answered.
+    a request is answered. The socket never blocks: what would is looked at by the poller.
     """
 
     def __init__(self, connection: socket, room: Room) -> None:
@@ -91,6 +52,7 @@ class BoundedConnection:
         # The head is awaited while it arrives; a thread is in the head while it reads what has arrived.
         self._frame, self._awaits_head, self._in_head, self._handed = RequestFrame(), True, True, 0
         self._left = MAX_HEAD_BYTES
+        self._head: bytes | None = None
         self.begun_at = time.monotonic()
         self.deadline = self.begun_at + HEAD_SECONDS
 
@@ -181,20 +143,37 @@ class BoundedConnection:
         return data
 
     def sendall(self, data: bytes, flags: int = 0) -> None:
-        """Write all of it; what the client does not take at once is sent while no thread waits, up to a bound."""
-        if not self._unsent:
-            data = data[self._send_some(data, flags) :]
-        if not data:
+        """Write all of it; what the client does not take at once is sent while no thread waits, up to a bound.
+
+        gunicorn writes an answer's head and body one after the other: the head waits for what follows, or for flush().
+        """
+        if self._head is None and len(data) < _PIECE_BYTES:
+            self._head = data
             return
-        self._keep(data)
-        if len(self._unsent) > self._room.max_unsent_bytes:
-            self._send_down_to(self._room.max_unsent_bytes // 2, flags)
+        self._send_or_keep((self._head or b"") + data, flags)
+        self._head = b""
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """Write all of it, but not gunicorn's invitation to go on: the client has been asked, or need not be."""
         if data != _CONTINUE:
             self.sendall(data, flags)
         return len(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing followed."""
+        if self._head:
+            self._send_or_keep(self._head, 0)
+            self._head = b""
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket's
+        """Do nothing. gunicorn asks for it again and again, and each time another thread would get the interpreter."""
+
+    def settimeout(self, seconds: float | None) -> None:
+        """Do nothing, for the same reason."""
+
+    def gettimeout(self) -> float:
+        """Return what a socket that does not block says."""
+        return 0.0
 
     # While its answer is sent.
 
@@ -215,7 +194,6 @@ class BoundedConnection:
         """Close our end, and forget what nobody wants."""
         self._forget_arrived(len(self._arrived))
         self._connection.shutdown(SHUT_WR)
-        self._connection.settimeout(0)
 
     def linger(self, seconds: float, until: float) -> None:
         """Give the client so long to close its end, or to go on sending, but not beyond a time."""
@@ -252,8 +230,16 @@ class BoundedConnection:
         self._unsent += data
         self._room.leaving.take(len(data))
 
+    def _send_or_keep(self, data: bytes, flags: int) -> None:
+        if not self._unsent:
+            data = data[self._send_some(data, flags) :]
+        if not data:
+            return
+        self._keep(data)
+        if len(self._unsent) > self._room.max_unsent_bytes:
+            self._send_down_to(self._room.max_unsent_bytes // 2, flags)
+
     def _send_some(self, data: bytes, flags: int) -> int:
-        self._connection.settimeout(0)
         try:
             return self._connection.send(data, flags)
         except (BlockingIOError, InterruptedError):
@@ -269,6 +255,8 @@ class BoundedConnection:
             # As if the client had gone away: gunicorn logs that as nothing to see to.
             self._forget_sent(len(self._unsent))
             raise ConnectionResetError(errno.ECONNRESET, "the client takes nothing") from None
+        finally:
+            self._connection.settimeout(0)
 
     def _forget_sent(self, count: int) -> None:
         del self._unsent[:count]

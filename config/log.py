@@ -3,7 +3,7 @@
 Takes   format and level; what is to be added to each line
 Gives   a configured root logger and structlog; GunicornLog, so that gunicorn's own lines have the same shape
 Raises  nothing
-Not     what is logged: no room puts a token, a claim's value or a body into a log call
+Not     when it is written (lines.py), what is logged: no room puts a token, a claim's value or a body into a log call
 Source  structlog "Standard Library Logging"
 """
 
@@ -16,6 +16,7 @@ import orjson
 import structlog
 from gunicorn.glogging import Logger
 
+from config.lines import LINES
 from config.settings import Settings
 
 _SHARED: tuple[structlog.typing.Processor, ...] = (
@@ -31,10 +32,10 @@ def configure(log_format: str, log_level: str, *added: structlog.typing.Processo
     structlog.configure(
         processors=[*_SHARED, *added, *renderers] if log_format == "console" else [*added, _line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=_StandardError(),
+        logger_factory=_Written(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(LINES)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*_SHARED, structlog.stdlib.add_logger_name, *added],
@@ -68,19 +69,21 @@ class GunicornLog(Logger):
         """Do nothing, for the same reason."""
 
 
-class _StandardError:
-    """Writes to whatever standard error is at that moment: tests and gunicorn replace it after a logger was made."""
+class _Written:
+    """Gives structlog's lines to those who write them."""
 
-    def __call__(self, *_names: Any) -> "_StandardError":
+    def __call__(self, *_names: Any) -> "_Written":
         """Serve as structlog's logger factory too: there is nothing to keep for each logger."""
         return self
 
-    def msg(self, message: str) -> None:
-        # One write for the line and its end: lines of two threads must not mix.
-        sys.stderr.write(message + "\n")
-        sys.stderr.flush()
+    def soon(self, message: str) -> None:
+        LINES.later(message + "\n")
 
-    debug = info = warning = error = critical = exception = msg
+    def at_once(self, message: str) -> None:
+        LINES.write(message + "\n")
+
+    msg = debug = info = soon
+    warning = error = critical = exception = at_once
 
 
 def _json() -> list[structlog.typing.Processor]:

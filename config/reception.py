@@ -23,12 +23,14 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from config.connection import BoundedConnection, Room
+from config.connection import BoundedConnection
+from config.room import Room
 
 # So long without a byte, and so long in all: a proxy that is still sending must not meet a reset.
 LINGER_SECONDS: Final = 2.0
 MAX_LINGER_SECONDS: Final = 30.0
 _LOOK_AT_DEADLINES_EVERY_SECONDS: Final = 0.25
+_SAY_ALIVE_EVERY_SECONDS: Final = 1.0
 # Room is made before the last place is taken.
 _FULL: Final = 0.9
 _NO_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -44,7 +46,7 @@ class Reception(ThreadWorker):
         super().__init__(*arguments, **options)
         # Insertion order: what has waited longest comes first.
         self._waiting: dict[Any, Callable[[Any], None]] = {}
-        self._look_at = 0.0
+        self._look_at = self._say_alive_at = 0.0
         self._lacks_files = False
 
     def accept(self, listener: socket) -> None:
@@ -75,12 +77,26 @@ class Reception(ThreadWorker):
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         """Get rid of what is left of the answer, then keep the connection or say goodbye."""
         is_kept = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        try:
+            conn.sock.flush()
+        except OSError:
+            self._drop(conn)
+            return
         if not conn.sock.has_unsent:
             self._answered(conn, is_kept=is_kept)
             return
         conn.sock.begin_sending()
-        conn.sock.settimeout(0)
         self._wait(conn, EVENT_WRITE, partial(self._send, is_kept=is_kept), self._drop)
+
+    def notify(self) -> None:
+        """Tell the master that the loop turns: each second is enough for a time-out of 30, and it turns at each event.
+
+        More than that is a system call for each request.
+        """
+        now = time.monotonic()
+        if now >= self._say_alive_at:
+            self._say_alive_at = now + _SAY_ALIVE_EVERY_SECONDS
+            super().notify()
 
     def murder_pending(self) -> None:
         """Make room, and look at the deadlines; gunicorn's loop asks after each round of events.
@@ -144,7 +160,6 @@ class Reception(ThreadWorker):
         elif conn.sock.has_begun:
             # The next request came together with this one.
             conn.sock.begin()
-            conn.sock.settimeout(0)
             self._receive(conn)
         else:
             kept: Future[Any] = Future()

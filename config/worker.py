@@ -16,8 +16,9 @@ from typing import Any
 
 from gunicorn.http.errors import ExpectationFailed, LimitRequestHeaders, LimitRequestLine, ParseException
 
-from config.connection import MAX_HEAD_BYTES, Room
+from config.connection import MAX_HEAD_BYTES
 from config.reception import Reception
+from config.room import Room
 from config.settings import Settings
 
 _log = logging.getLogger("postern.gunicorn")

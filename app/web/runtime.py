@@ -24,6 +24,7 @@ from app.users.identity import Identity
 from app.web.limiting.limiter import Limiter
 from app.web.readiness import Readiness
 from config.drain import Drain
+from config.lines import LINES
 from config.settings import Settings
 
 
@@ -76,6 +77,7 @@ class Runtime:
         """Begin in a worker of one's own (K9), once: new connections, the keys fetched and from now on kept fresh."""
         if not self.once.claim():
             return
+        LINES.gather()
         self.database.dispose_after_fork()
         self.denylist.start()
         start_all(self.key_sources.values())
@@ -92,6 +94,7 @@ class Runtime:
         self.database.dispose()
         for close in self.closing:
             close()
+        LINES.no_longer_gather()
 
     def identity_of(self, token: AccessToken) -> Identity:
         """Key the user by the FIRST issuer, so that a move to a custom domain loses nobody's data (T11)."""

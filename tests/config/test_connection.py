@@ -8,7 +8,8 @@ import pytest
 from gunicorn.http.errors import LimitRequestHeaders
 
 from config import connection
-from config.connection import MAX_HEAD_BYTES, BoundedConnection, Buffers, Room
+from config.connection import MAX_HEAD_BYTES, BoundedConnection
+from config.room import Buffers, Room
 
 MAX_BODY_BYTES = 1000
 MAX_UNSENT_BYTES = 2 * 1024 * 1024
@@ -154,6 +155,7 @@ def test_client_when_it_waits_to_be_asked_for_the_body_then_asked_once(ends, ask
     if asks:
         assert ends[0].send(b"HTTP/1.1 100 Continue\r\n\r\n") == 25
     ends[0].sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    ends[0].flush()
     ends[0].close()
     told = b"".join(iter(lambda: ends[1].recv(100), b""))
     assert told == (b"HTTP/1.1 100 Continue\r\n\r\n" if asks else b"") + b"HTTP/1.1 200 OK\r\n\r\n"
@@ -171,9 +173,37 @@ def test_client_when_its_body_is_there_or_too_large_then_not_asked_for_it(ends, 
 
 
 def test_write_when_the_other_side_reads_then_all_of_it(ends):
-    ends[0].sendall(b"answer")
-    assert ends[1].recv(10) == b"answer"
+    ends[0].sendall(b"head")
+    ends[0].sendall(b"body")
+    assert ends[1].recv(100) == b"headbody"
+    ends[0].sendall(b"more")
+    assert ends[1].recv(100) == b"more"
     assert not ends[0].has_unsent
+
+
+def test_write_when_nothing_follows_the_head_then_sent_at_the_end_and_once(ends):
+    """204, 304 and HEAD have no body."""
+    ends[0].sendall(b"head")
+    ends[1].setblocking(False)
+    with pytest.raises(BlockingIOError):
+        ends[1].recv(100)
+    ends[0].flush()
+    ends[0].flush()
+    assert ends[1].recv(100) == b"head"
+    # The next answer has a head of its own.
+    ends[0].begin()
+    ends[0].sendall(b"next ")
+    ends[0].sendall(b"one")
+    ends[0].flush()
+    assert ends[1].recv(100) == b"next one"
+
+
+def test_socket_when_gunicorn_lets_it_block_then_it_does_not(ends):
+    """Each change is a system call, and lets another thread have the interpreter in the midst of a request."""
+    ends[0].setblocking(True)
+    ends[0].settimeout(5)
+    assert not ends[0].arrive()
+    assert ends[0].gettimeout() == 0
 
 
 def test_write_when_the_other_side_does_not_read_then_kept_and_sent_in_order(ends, buffers):

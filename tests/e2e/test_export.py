@@ -125,7 +125,8 @@ def test_export_when_there_are_100000_records_then_complete_and_memory_stays_fla
     assert ids_of(checked(answer.content)) == expected
     assert b"auth0|few" not in answer.content
     assert len(answer.content) > 40_000_000
-    assert grown < 10_000_000, grown
+    # Of 40 MB, MAX_ANSWER_BYTES may wait for the client, twice while they are moved.
+    assert grown < 16_000_000, grown
 
 
 def test_export_when_two_devices_write_meanwhile_then_of_one_moment(exporting: Exporting):

@@ -98,7 +98,7 @@ def test_granian_when_scraped_then_the_requests_are_counted_and_logged(server: G
     scraped = requests.get(f"http://127.0.0.1:{server.settings['METRICS_PORT']}/metrics", timeout=30).text
     count = 'postern_http_request_seconds_count{method="GET",route="/v1/whoami",status="200"} 3.0'
     assert count in scraped
-    assert [line["status"] for line in server.lines() if line.get("route") == "/v1/whoami"] == [200] * 3
+    assert [line["status"] for line in server.lines_of("/v1/whoami", 3)] == [200] * 3
 
 
 def test_granian_when_sigterm_then_it_ends_in_order_and_leaves_nothing(server: Granian, token: str):

@@ -1,6 +1,5 @@
 """Metrics never end the API: whatever happens to the folder in which the workers count, and to their port."""
 
-import json
 import os
 import shutil
 import signal
@@ -60,8 +59,7 @@ def folder_of(server: GunicornServer) -> Path:
 
 def said(server: GunicornServer, words: str) -> list[str]:
     """Each line that says so; every line of the log is JSON."""
-    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
-    return [line["level"] for line in lines if words in line["event"]]
+    return [line["level"] for line in server.lines() if words in line["event"]]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

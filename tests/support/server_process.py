@@ -20,6 +20,7 @@ from typing import Any, Self
 import requests
 
 from app.commands.db import upgrade
+from config.lines import PAUSE_SECONDS
 from dev.processes import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -116,4 +117,15 @@ class ServerProcess(ABC):
 
     def lines(self) -> list[dict[str, Any]]:
         """What it has logged so far as JSON; what Python or the server printed before the log was set up is none."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        # A line that is no error comes a moment later (config/lines.py).
+        time.sleep(2 * PAUSE_SECONDS)
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def lines_of(self, route: str, count: int = 1) -> list[dict[str, Any]]:
+        """The lines of so many requests, as soon as they are there: they come a moment after the answers."""
+        self.wait_until(lambda: len(self._of(route)) >= count)
+        return self._of(route)
+
+    def _of(self, route: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line.get("route") == route]
