@@ -1,6 +1,7 @@
 """Read records: one by its id, or a page of a collection's, in the order of their ids.
 
-Takes   session: inside Database.read;  identity, names, limits;  now: aware, UTC
+Takes   session: inside Database.read, or Database.look for find() and glance();  identity, names, limits;
+        now: aware, UTC
 Gives   Record; RecordPage, whose items are finished JSON
 Raises  NotFound, Gone, BadPageToken; what finding the account raises
 Not     the change feed (changes.py): a device that keeps a copy asks there, and is told of deletions too
@@ -10,12 +11,13 @@ Source  docs/contracts/user-data.md §2, §5, §6; RFC 9110 §15.5.11
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import orjson
-from sqlalchemy import BindParameter, Integer, bindparam, outerjoin, select
+from sqlalchemy import BindParameter, Integer, bindparam, outerjoin, select, true
 from sqlalchemy.orm import Session
 
 from app.records.documents import list_body, record_document
@@ -35,6 +37,7 @@ CHUNK = 128
 WALK = 10_000
 # Room in an answer for what stands around the items.
 ENVELOPE_BYTES = 4096
+_NO_RECORD: Final = [None] * len(STORED)
 _TOKEN = re.compile(rf"r1\|{COLLECTION_PATTERN}\|({ID_PATTERN})")
 _MAX_TOKEN_LENGTH = 256
 _ACCOUNT, _RECORD = Account.__table__.c, RecordRow.__table__.c
@@ -61,6 +64,12 @@ _WALKED = select(*STORED).where(_FOLLOWING).order_by(_RECORD.id).limit(bindparam
 # NOTE no second ORDER BY: it is the order of the index, which both databases hand on as they read. SQLite would sort
 # all that is walked before it gives the first row; that the order holds, tests/records/test_list_cost.py looks.
 _LIVING = select(_WALKED).where(~_WALKED.c.deleted).limit(bindparam("count", type_=Integer))
+_PAGE = _LIVING.subquery()
+_GLANCE = (
+    select(_ACCOUNT.seq, _ACCOUNT.purge_at.is_not(None), *_PAGE.c)
+    .select_from(outerjoin(Account.__table__, _PAGE, true()))
+    .where(_ACCOUNT.user_key == _KEY)
+)
 _REACHED = select(_RECORD.id).where(_FOLLOWING).order_by(_RECORD.id).offset(bindparam("walk", type_=Integer)).limit(1)
 
 
@@ -113,26 +122,50 @@ def page(  # noqa: PLR0913 - the session, who, where, from where, how many, and 
     if not is_collection(collection):
         raise NotFound
     after = "" if token is None else _position(token, collection)
-    count, room = limits.page_size(size), limits.answer_bytes - ENVELOPE_BYTES
-    items: list[bytes] = []
-    last: str | None = None
+    count = limits.page_size(size)
     # Every row has a number of its own: of a user with few numbers, no statement passes by more than it may.
     is_walkable = account is None or account.seq <= WALK
-    for record in _living(session, identity.user_key, collection, after, count + 1, is_walkable=is_walkable):
+    found = _living(session, identity.user_key, collection, after, count + 1, is_walkable=is_walkable)
+    return _page(found, collection, count, limits, 0 if account is None else account.seq)
+
+
+def glance(
+    session: Session, identity: Identity, collection: str, limits: Limits, *, size: int | None = None
+) -> RecordPage | None:
+    """Read the first page in one statement with its account, as most are: Database.look will do.
+
+    None where page() has to look: more records than one statement brings, an account that is not there or about to go,
+    tombstones that no walk passes by at once, what is no name.
+    """
+    count = limits.page_size(size)
+    if count >= CHUNK or not is_collection(collection):
+        return None
+    wanted = {"key": identity.user_key, "collection": collection, "after": "", "count": count + 1, "walk": WALK}
+    rows = session.execute(_GLANCE, wanted).all()
+    if not rows:
+        return None
+    seq, is_closing, *first = rows[0]
+    found = [] if first == _NO_RECORD else [Record(*row[2:]) for row in rows]
+    if is_closing or (len(found) <= count and seq > WALK):
+        return None
+    return _page(found, collection, count, limits, seq)
+
+
+def _page(found: Iterable[Record | str], collection: str, count: int, limits: Limits, seq: int) -> RecordPage:
+    """Write as many as there is room for; what came with more than `count` leads on."""
+    items: list[bytes] = []
+    room, last = limits.answer_bytes - ENVELOPE_BYTES, ""
+    for record in found:
         if isinstance(record, str):
-            last = record
-            break
+            return RecordPage(tuple(items), _token(collection, record), seq)
         item = orjson.dumps(record_document(record))
         room -= len(item) + 1
         # One item at least, so that every page leads on.
         if len(items) == count or (items and room < 0):
-            break
+            return RecordPage(tuple(items), _token(collection, last), seq)
         items.append(item)
         last = record.id
-    else:
-        last = None
-    following = None if last is None else _token(collection, last)
-    return RecordPage(tuple(items), following, 0 if account is None else account.seq)
+    return RecordPage(tuple(items), None, seq)
 
 
 def _living(  # noqa: PLR0913 - the session, whose, where, from where, how many, and whether they can be walked at once
@@ -142,7 +175,7 @@ def _living(  # noqa: PLR0913 - the session, whose, where, from where, how many,
     while count > 0:
         size = min(count, CHUNK)
         wanted = {"key": user_key, "collection": collection, "after": after, "count": size, "walk": WALK}
-        found = [Record(*row) for row in session.execute(_LIVING, wanted)]
+        found = [Record(*row) for row in session.execute(_LIVING, wanted).all()]
         yield from found
         if len(found) < size:
             # NOTE from where this statement began, not from its last record: else what was not walked would be missed.

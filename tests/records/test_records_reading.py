@@ -1,5 +1,7 @@
 """Pages of records, the collections of a user, the usage: in order, bounded, and the stored text as it is."""
 
+from datetime import timedelta
+
 import orjson
 import pytest
 
@@ -8,6 +10,8 @@ from app.records.errors import BadPageToken, NotFound
 from app.records.overview import Usage, usage_document
 from app.records.reading import CHUNK, ENVELOPE_BYTES
 from app.records.terms import Limits, Terms
+from app.users import deletion
+from app.users.errors import AccountDeletionScheduled
 from tests.support.records import BOB, Store
 
 NAMES = ["-", "0", "9", "A", "Z", "_", "a", "a-b", "a_b", "aa", "z"]
@@ -78,6 +82,37 @@ def test_page_when_it_needs_several_statements_then_nothing_is_missed_or_twice(s
         assert page["has_more"] is (size < len(names))
         rest = store.changes(page["cursor"], size=size)["changes"]
         assert [change["id"] for change in rest] == names[size:]
+
+
+def test_glance_when_one_statement_tells_all_then_a_page_else_nothing(store, monkeypatch):
+    """Database.look sees each statement's own moment: what takes two is left to page()."""
+    assert store.glance() is None, "no account: perhaps it was erased"
+    store.put("a", {})
+    store.put("b", {})
+    store.put("elsewhere", {}, collection="tasks")
+    page = store.glance()
+    assert page is not None
+    assert (len(page.items), page.next, page.seq) == (2, None, 3)
+    empty = store.glance("nothing")
+    assert empty is not None
+    assert (empty.items, empty.next, empty.seq) == ((), None, 3)
+    assert store.glance(size=CHUNK - 1) == page
+    assert store.glance(size=CHUNK) is None
+    assert store.glance("no name") is None
+    monkeypatch.setattr(reading, "WALK", 2)
+    assert store.glance() is None, "there may be more than was walked"
+    first = store.glance(size=1)
+    assert first is not None
+    assert first.next is not None
+
+
+def test_glance_when_the_account_is_about_to_go_then_left_to_who_refuses_it(store):
+    """U16: within the grace, 410 with the time; afterwards erased."""
+    store.put("a", {})
+    store.do(lambda session: deletion.schedule(session, store.identity, timedelta(days=1), store.now))
+    assert store.glance() is None
+    with pytest.raises(AccountDeletionScheduled):
+        store.page()
 
 
 def batch_of(session, store, names):

@@ -59,9 +59,14 @@ blueprint = Blueprint("records", __name__, description="What apps store for thei
 def list_records(collection: str) -> Response:
     """Answer with one page."""
     parts, token = runtime(), request.args.get("page")
-    identity, now, size = parts.identity_of(access_token()), datetime.now(UTC), page_size()
-    with parts.database.read() as session:
-        page = reading.page(session, identity, collection, parts.terms.limits, now, size=size, token=token)
+    identity, size, limits = parts.identity_of(access_token()), page_size(), parts.terms.limits
+    page = None
+    if token is None:
+        with parts.database.look() as session:
+            page = reading.glance(session, identity, collection, limits, size=size)
+    if page is None:
+        with parts.database.read() as session:
+            page = reading.page(session, identity, collection, limits, datetime.now(UTC), size=size, token=token)
     return representation(entity_tag(page.seq), page.body, more=_link(collection, page.next, size))
 
 

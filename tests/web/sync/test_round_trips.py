@@ -34,6 +34,15 @@ def test_get_when_one_record_is_read_then_one_statement(api):
     assert sent_for(api, f"{LIST}/b", 404) == ["SELECT"]
 
 
+def test_list_when_it_begins_then_one_statement_and_later_pages_one_snapshot(api):
+    for name in "abc":
+        api.request("PUT", f"{LIST}/{name}", SCOPES, json={"data": {}})
+    assert sent_for(api, LIST, 200) == ["SELECT"]
+    following = api.get(f"{LIST}?limit=2", SCOPES).get_json()["next"]
+    assert sent_for(api, f"{LIST}?limit=2&page={following}", 200)[0] == "BEGIN"
+    assert sent_for(api, f"{LIST}?limit=500", 200)[0] == "BEGIN"
+
+
 def test_get_when_nothing_has_changed_then_one_statement(api):
     """§7: "so a 304 costs one primary-key read"."""
     api.request("PUT", f"{LIST}/a", SCOPES, json={"data": {}})
