@@ -1,9 +1,12 @@
 """Fixtures that every test room may use."""
 
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 
 import config.settings
+from config.lines import LINES
 
 # A busy machine is no fault of the code: no deadline for an example, and none for making one.
 hypothesis.settings.register_profile(
@@ -22,3 +25,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper() + "_FILE", raising=False)
     for name in ("TENANT_ISSUER", "API_AUDIENCE", "AUTH0_DOMAIN"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _lines_are_written_at_once() -> Iterator[None]:
+    """An application that a test has started lets lines wait, and has no worker's end that would stop it."""
+    yield
+    LINES.no_longer_gather()

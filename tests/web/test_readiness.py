@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from app.commands.db import upgrade
+from config.lines import LINES
 from tests.support.api import Api, running, settings_for
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str, list[str] | None]]:
+    # An application that was started writes them a moment later.
+    LINES.write("")
     found = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     ours = [line for line in found if line["event"] == "request" or "ready" in line["event"]]
     return [(line["level"], line["event"], line.get("checks")) for line in ours]
