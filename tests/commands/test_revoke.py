@@ -27,10 +27,9 @@ MONTH_SECONDS = 2_592_000
 
 
 @pytest.fixture
-def api(tmp_path: Path, database_url: str) -> Iterator[Api]:
+def api(tmp_path: Path, migrated_url: str) -> Iterator[Api]:
     """The API on a migrated database, of each kind in turn."""
-    upgrade(database_url)
-    with running(settings_for(tmp_path, database_url)) as running_api:
+    with running(settings_for(tmp_path, migrated_url)) as running_api:
         yield running_api
 
 

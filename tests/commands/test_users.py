@@ -29,10 +29,9 @@ ADA = Identity(tokens.ISSUER, SUB)
 
 
 @pytest.fixture
-def api(tmp_path: Path, database_url: str) -> Iterator[Api]:
+def api(tmp_path: Path, migrated_url: str) -> Iterator[Api]:
     """The API on a migrated database, of each kind in turn."""
-    upgrade(database_url)
-    with running(settings_for(tmp_path, database_url)) as running_api:
+    with running(settings_for(tmp_path, migrated_url)) as running_api:
         yield running_api
 
 
@@ -262,11 +261,11 @@ def test_set_when_the_deletion_is_scheduled_then_done_and_said(api: Api):
 
 
 def test_every_command_when_the_database_is_busy_or_not_migrated_then_1_and_one_sentence(
-    tmp_path: Path, api: Api, database_url: str
+    tmp_path: Path, api: Api, migrated_url: str
 ):
     me(api)
-    impatient = Database(database_url, lock_timeout_seconds=0.05)
-    group = users_group(impatient, settings_for(tmp_path, database_url))
+    impatient = Database(migrated_url, lock_timeout_seconds=0.05)
+    group = users_group(impatient, settings_for(tmp_path, migrated_url))
 
     def work(session: Any) -> Result:
         account.hold(session, ADA.user_key)
@@ -275,7 +274,7 @@ def test_every_command_when_the_database_is_busy_or_not_migrated_then_1_and_one_
     assert "another write of this user holds the lock: try again" in refused(database_of(api).transact(work), 1)
     impatient.dispose()
     empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
-    done = CliRunner().invoke(users_group(empty, settings_for(tmp_path, database_url)), ["show", SUB])
+    done = CliRunner().invoke(users_group(empty, settings_for(tmp_path, migrated_url)), ["show", SUB])
     assert "flask --app wsgi db upgrade" in refused(done, 1)
     empty.dispose()
 

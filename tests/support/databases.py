@@ -1,7 +1,8 @@
 """Real databases for tests: SQLite files, and a real PostgreSQL that the workers of a run share.
 
 Takes   pytest_plugins = ["tests.support.databases"] in the root conftest
-Gives   fixtures: database (migrated), database_url (empty), each once with sqlite and once with postgresql;
+Gives   fixtures: database (migrated), database_url (empty, or that database), each once with sqlite and once with
+        postgresql; migrated_url, the same for those who connect by themselves;
         postgresql_url, sqlite_url (empty);  partitioned_postgresql_url (migrated, every user's table in 8 partitions);
         any_database_url, any_database (migrated): SQLite, PostgreSQL and the partitioned one in turn, for all rooms
         that hold users' data
@@ -114,14 +115,9 @@ def any_database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a migrated database, of each of the three kinds in turn."""
     if request.param == "partitioned_postgresql":
         yield request.getfixturevalue("partitioned_postgresql_url")
-    elif request.param == "postgresql":
-        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-        with server.database(request.getfixturevalue("_postgresql_original")) as url:
-            yield url
     else:
-        url = request.getfixturevalue("sqlite_url")
-        copyfile(request.getfixturevalue("_sqlite_original"), make_url(url).database or "")
-        yield url
+        with _migrated(request, request.param) as url:
+            yield url
 
 
 @pytest.fixture
@@ -158,19 +154,41 @@ def _partitioned_original(postgresql_server: PostgresqlServer, _postgresql_origi
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, of each kind in turn."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database of each kind in turn: empty, or `database` itself, for those who ask for both."""
+    if "database" not in request.fixturenames:
+        yield request.getfixturevalue(f"{request.param}_url")
+        return
+    # Copied: the migrations take three times as long.
+    with _migrated(request, request.param) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database with the newest schema, of each kind in turn."""
+    with _migrated(request, request.param) as url:
+        yield url
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A database with the newest schema, of each kind in turn."""
-    upgrade(database_url)
     database = Database(database_url)
     yield database
     database.dispose()
+
+
+@contextmanager
+def _migrated(request: pytest.FixtureRequest, kind: str) -> Iterator[str]:
+    if kind == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        with server.database(request.getfixturevalue("_postgresql_original")) as url:
+            yield url
+    else:
+        url = request.getfixturevalue("sqlite_url")
+        copyfile(request.getfixturevalue("_sqlite_original"), make_url(url).database or "")
+        yield url
 
 
 def partition(connection: psycopg.Connection) -> None:

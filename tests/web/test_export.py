@@ -14,7 +14,6 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from app.commands.db import upgrade
 from app.db import Database, DatabaseUnavailable
 from app.records.models import RecordRow
 from app.users import deletion
@@ -30,10 +29,9 @@ ADA = Identity(tokens.ISSUER, tokens.SUBJECT)
 
 
 @pytest.fixture
-def migrated(database_url: str) -> str:
+def migrated(migrated_url: str) -> str:
     """These tests run on SQLite and on PostgreSQL."""
-    upgrade(database_url)
-    return database_url
+    return migrated_url
 
 
 def database_of(api: Api) -> Database:
