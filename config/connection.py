@@ -150,8 +150,9 @@ class BoundedConnection:
         if self._head is None and len(data) < _PIECE_BYTES:
             self._head = data
             return
-        self._send_or_keep((self._head or b"") + data, flags)
-        self._head = b""
+        # Forgotten first: where a part was sent before a fault, it must not be sent again.
+        head, self._head = self._head or b"", b""
+        self._send_or_keep(head + data, flags)
 
     def send(self, data: bytes, flags: int = 0) -> int:
         """Write all of it, but not gunicorn's invitation to go on: the client has been asked, or need not be."""
@@ -162,8 +163,14 @@ class BoundedConnection:
     def flush(self) -> None:
         """Send a head that nothing followed."""
         if self._head:
-            self._send_or_keep(self._head, 0)
-            self._head = b""
+            head, self._head = self._head, b""
+            self._send_or_keep(head, 0)
+
+    def shutdown(self, how: int) -> None:
+        """Close one end or both; what gunicorn has begun to say before a fault is said."""
+        with suppress(OSError):
+            self.flush()
+        self._connection.shutdown(how)
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket's
         """Do nothing. gunicorn asks for it again and again, and each time another thread would get the interpreter."""

@@ -19,6 +19,8 @@ from threading import Event, RLock, Thread
 from typing import Final
 
 PAUSE_SECONDS: Final = 0.02
+# How long an urgent line waits for its turn before it is left to whoever writes.
+PATIENCE_SECONDS: Final = 1.0
 # Where standard error takes nothing, requests wait for it from here on, as they would without.
 MAX_GATHERED: Final = 10_000
 _STOP_SECONDS: Final = 1.0
@@ -36,13 +38,22 @@ class Lines:
         self._writing = RLock()
         self._gathered: deque[str] = deque()
         self._are_there = Event()
-        self._is_gathering = False
+        self._is_gathering = self._is_writing = False
         self._writer: Thread | None = None
 
     def write(self, text: str) -> None:
         """Write it at once, after what is gathered."""
-        with self._writing:
-            self._put("".join(self._taken()) + text)
+        if not self._writing.acquire(timeout=PATIENCE_SECONDS):
+            # Whoever writes waits for standard error: one of us is enough, while there is room.
+            if len(self._gathered) < MAX_GATHERED:
+                self._gathered.append(text)
+                return
+            self._writing.acquire()
+        try:
+            self._gathered.append(text)
+            self._write_gathered()
+        finally:
+            self._writing.release()
 
     def flush(self) -> None:
         """Do nothing more: nothing is left in between. A stream has this."""
@@ -80,14 +91,26 @@ class Lines:
             self._are_there.clear()
             self.write("")
 
-    def _taken(self) -> list[str]:
+    def _write_gathered(self) -> None:
+        if self._is_writing:
+            # A signal, or a finaliser, in the midst of it: it is written by the second look below.
+            return
+        self._is_writing = True
+        try:
+            self._put(self._taken())
+            self._put(self._taken())
+        finally:
+            self._is_writing = False
+
+    def _taken(self) -> str:
         # No more than are there now: under load there is always one more.
-        return [self._gathered.popleft() for _ in range(len(self._gathered))]
+        return "".join([self._gathered.popleft() for _ in range(len(self._gathered))])
 
     @staticmethod
     def _put(text: str) -> None:
         if text:
-            with suppress(OSError, ValueError):
+            # A full disk, a stream that is closed; whatever it is, the thread that writes must live on.
+            with suppress(Exception):
                 # One write for each line and its end: lines of two threads must not mix.
                 sys.stderr.write(text)
                 sys.stderr.flush()

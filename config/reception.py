@@ -74,14 +74,17 @@ class Reception(ThreadWorker):
         conn.sock.begin()
         self._receive(conn)
 
+    def handle(self, conn: Any) -> Any:
+        """Answer a request, in a thread: to the end, for at a fast stop the main loop is not there any more."""
+        try:
+            return super().handle(conn)
+        finally:
+            with suppress(OSError):
+                conn.sock.flush()
+
     def finish_request(self, conn: Any, fs: "Future[Any]") -> None:
         """Get rid of what is left of the answer, then keep the connection or say goodbye."""
         is_kept = not fs.cancelled() and fs.exception() is None and bool(fs.result())
-        try:
-            conn.sock.flush()
-        except OSError:
-            self._drop(conn)
-            return
         if not conn.sock.has_unsent:
             self._answered(conn, is_kept=is_kept)
             return

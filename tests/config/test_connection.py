@@ -198,6 +198,26 @@ def test_write_when_nothing_follows_the_head_then_sent_at_the_end_and_once(ends)
     assert ends[1].recv(100) == b"next one"
 
 
+def test_write_when_it_ends_in_the_midst_then_the_head_is_not_sent_again(ends, monkeypatch):
+    monkeypatch.setattr(connection, "WRITE_SECONDS", 0.05)
+    ends[0].sendall(b"head")
+    with pytest.raises(ConnectionResetError):
+        ends[0].sendall(b"a" * (3 * MAX_UNSENT_BYTES))
+    ends[0].flush()
+    ends[0].close()
+    received = b"".join(iter(lambda: ends[1].recv(65_536), b""))
+    assert received.startswith(b"heada")
+    assert received.count(b"head") == 1
+
+
+def test_shutdown_when_a_head_is_held_then_sent_first(ends):
+    """So gunicorn closes after an application's fault: what it has begun to say is said."""
+    ends[0].sendall(b"head")
+    ends[0].shutdown(socket.SHUT_WR)
+    assert ends[1].recv(100) == b"head"
+    assert ends[1].recv(100) == b""
+
+
 def test_socket_when_gunicorn_lets_it_block_then_it_does_not(ends):
     """Each change is a system call, and lets another thread have the interpreter in the midst of a request."""
     ends[0].setblocking(True)

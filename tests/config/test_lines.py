@@ -121,7 +121,42 @@ def test_lines_when_nobody_takes_them_then_so_many_are_kept_and_then_requests_wa
     assert "".join(written.writes) == "".join(f"{number}\n" for number in range(50))
 
 
-@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+def test_line_when_it_is_urgent_and_nobody_takes_it_then_one_thread_waits_and_no_other(
+    written: Written, gathering: Lines, monkeypatch: pytest.MonkeyPatch
+):
+    """A warning of each thread would stop the API; the one that writes waits for all."""
+    monkeypatch.setattr(lines, "PATIENCE_SECONDS", 0.05)
+    written.may_go_on.clear()
+    held = threading.Thread(target=gathering.write, args=("first\n",))
+    held.start()
+    wait_until(lambda: gathering._is_writing)
+    for number in range(5):
+        gathering.write(f"{number}\n")
+    gathering.no_longer_gather()
+    assert written.writes == []
+    written.may_go_on.set()
+    held.join(10)
+    assert "".join(written.writes) == "first\n0\n1\n2\n3\n4\n"
+
+
+def test_line_when_it_comes_in_the_midst_of_another_then_after_it(written: Written, monkeypatch: pytest.MonkeyPatch):
+    """A finaliser that logs, or a signal: the stream itself would refuse it."""
+    found, write = Lines(), written.write
+
+    def write_and_finalise(text: str) -> None:
+        if text == "outer\n":
+            found.write("inner\n")
+        write(text)
+
+    monkeypatch.setattr(written, "write", write_and_finalise)
+    found.write("outer\n")
+    assert written.writes == ["outer\n", "inner\n"]
+
+
+FAULTS = [OSError(28, "No space left on device"), ValueError("I/O operation on closed file"), RuntimeError("reentrant")]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_line_when_it_cannot_be_written_then_the_request_does_not_hear_of_it(
     written: Written, gathering: Lines, fault: Exception
 ):
