@@ -21,7 +21,7 @@ from app.oauth.errors import InvalidToken, KeysUnavailable
 from app.oauth.keys.jwks import KeySet, VerificationKey, parse_key_set
 from app.oauth.keys.source import StaticKeySource
 from app.oauth.reasons import Reason
-from app.oauth.token_cache import TokenCache
+from app.oauth.token_cache import CacheState, TokenCache
 from app.oauth.verifier import Verifier
 from tests.support.outcomes import outcome_of
 from tests.support.tokens import (
@@ -336,6 +336,8 @@ def test_verify_when_known_looks_for_no_key_again():
     first = verifier.verify(token, now=NOW)
     assert verifier.verify(token, now=NOW) is first
     assert source.looked_for == 1
+    assert verifier.cache_state() == CacheState(hits=1, misses=1, entries=1)
+    assert verifier_of(source).cache_state() == CacheState(), "of no cache there is nothing to tell"
 
 
 def test_verify_when_cache_is_off_verifies_each_time():

@@ -103,9 +103,17 @@ def test_denylist_of_holds_exactly_what_the_entries_say(entries: list[Revocation
         theirs = [entry.last_second or 0 for entry in entries if entry.kind == "user" and entry.value == subject]
         assert last_second == max(theirs)
     assert (denylist is NOTHING_REVOKED) == (not entries)
+    assert len(denylist) == sum(map(len, names.values()))
 
 
-@pytest.mark.parametrize("changes", [{}, {"jti": "my id"}, {"jti": DELETED}, {"exp": NOW + 0.5}, {"iss": "https://x/"}])
+NAMED: list[dict[str, object]] = [
+    {}, {"jti": "my id"}, {"jti": DELETED}, {"exp": NOW + 0.5}, {"iss": "https://x/"},
+    # T17: of an access token that says by `typ` that it is one, this is nothing odd.
+    {"nonce": "n"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", NAMED)
 @pytest.mark.parametrize("key", [rsa_key(), ec_key()])
 def test_identify_names_a_token_as_the_verifier_does(key, changes):
     """T24: what is revoked by its text is what the verifier looks for."""
@@ -143,6 +151,7 @@ def test_identify_when_a_time_is_absent_says_none():
         (mint(rsa_key(), None, {"exp": "1"}), Reason.MALFORMED_CLAIMS),
         # T17: to store these would revoke nothing, and look as if it did.
         (mint(rsa_key(), None, {"nonce": "n"}), Reason.ID_TOKEN_USED),
+        (mint(rsa_key(), None, {"sid": "s", "scope": DELETED}), Reason.ID_TOKEN_USED),
         (mint(rsa_key(), None, {"token_use": "refresh"}), Reason.WRONG_TYPE),
     ],
 )
