@@ -31,10 +31,12 @@ def normalised(url: str) -> str | None:
     place = _AUTHORITY.fullmatch(authority)
     if place is None:
         return None
-    host = unquote_to_bytes(place[1]).lower()
+    # An address in brackets is written as it is. A colon or a bracket that stands encoded in a name stays so: it would
+    # become a port.
+    host = place[1].lower() if place[1].startswith("[") else quote(unquote_to_bytes(place[1]).lower(), safe="")
     port = int(place[2]) if place[2] else _DEFAULT_PORTS[scheme]
     suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
-    return f"{scheme}://{quote(host, safe='[]:')}{suffix}{_written(unquote_to_bytes(_without_dots(path)))}"
+    return f"{scheme}://{host}{suffix}{_written(unquote_to_bytes(_without_dots(path)))}"
 
 
 def of_request(base: str, path_info: str) -> str:

@@ -53,10 +53,22 @@ def test_url_when_it_names_the_same_resource_then_it_is_written_in_one_way(url: 
         "https://api.example/v1",
         "https://api.example",
         "https://xn--pi-fka.example/v1/me",
+        # An encoded colon is no port's (fuzzing found it).
+        "https://api.example%3A443/v1/me",
+        "https://api.example%3A/v1/me",
     ],
 )
 def test_url_when_it_names_another_resource_then_it_differs(url: str):
     assert normalised(url) not in (None, HERE)
+
+
+@pytest.mark.parametrize("url", ["https://%3A:/a", "https://%5B::1%5D/a", "https://[::1]/a", "https://[::A]:8443/a"])
+def test_url_when_its_host_is_unusual_then_what_is_written_is_written_the_same_again(url: str):
+    """RFC 3986 §2.2: a delimiter that is encoded is data, and would be a delimiter if it were not."""
+    written = normalised(url)
+    assert written is None or normalised(written) == written
+    assert normalised("https://%3A:/a") == "https://%3A/a"
+    assert normalised("https://[::A]:8443/a") == "https://[::a]:8443/a"
 
 
 @pytest.mark.parametrize(
