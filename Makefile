@@ -5,6 +5,8 @@ PYTHON ?= $(firstword $(foreach candidate,python3.13 python3.12 python3.11 pytho
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One more than there are cores: for a third of their time the tests wait for servers.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
 help:  ## list the doors
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null || grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ token: $(READY)  ## print an access token of the development tenant (make -s tok
 
 test: $(READY)  ## run the whole suite, PostgreSQL included, with the coverage gates
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov --cov-report= $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --include='app/oauth/*' --fail-under=100
 	$(BIN)/python -m coverage report --fail-under=95
 
