@@ -46,7 +46,7 @@ class Lines:
         if not self._writing.acquire(timeout=PATIENCE_SECONDS):
             # Whoever writes waits for standard error: one of us is enough, while there is room.
             if len(self._gathered) < MAX_GATHERED:
-                self._gathered.append(text)
+                self._leave(text)
                 return
             self._writing.acquire()
         try:
@@ -63,9 +63,7 @@ class Lines:
         if not self._is_gathering or len(self._gathered) >= MAX_GATHERED:
             self.write(text)
             return
-        self._gathered.append(text)
-        if not self._are_there.is_set():
-            self._are_there.set()
+        self._leave(text)
 
     def gather(self) -> None:
         """Begin in a worker of one's own; a second call changes nothing."""
@@ -82,6 +80,11 @@ class Lines:
         if self._writer is not None:
             self._writer.join(_STOP_SECONDS)
         self.write("")
+
+    def _leave(self, text: str) -> None:
+        self._gathered.append(text)
+        if not self._are_there.is_set():
+            self._are_there.set()
 
     def _write_again_and_again(self) -> None:
         while self._is_gathering:

@@ -33,7 +33,7 @@ STORED = tuple(RecordRow.__table__.c[column.expression.name] for column in COLUM
 class Record(NamedTuple):
     """One version of a record; a tombstone has no data. `data` is the JSON text as it was stored.
 
-    A tuple, for a page has hundreds: a frozen dataclass takes four times as long to make.
+    A tuple, for a page has hundreds: a frozen dataclass takes seven times as long to make.
     """
 
     collection: str

@@ -139,6 +139,12 @@ def test_line_when_it_is_urgent_and_nobody_takes_it_then_one_thread_waits_and_no
     assert "".join(written.writes) == "first\n0\n1\n2\n3\n4\n"
 
 
+def test_line_when_it_was_left_at_the_last_moment_then_the_thread_writes_it(written: Written, gathering: Lines):
+    """Whoever wrote has looked for the last time: without a word to the thread it would wait for the next line."""
+    gathering._leave("left\n")
+    wait_until(lambda: written.writes == ["left\n"])
+
+
 def test_line_when_it_comes_in_the_midst_of_another_then_after_it(written: Written, monkeypatch: pytest.MonkeyPatch):
     """A finaliser that logs, or a signal: the stream itself would refuse it."""
     found, write = Lines(), written.write
